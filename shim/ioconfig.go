@@ -1,0 +1,135 @@
+package shim
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/errdefs"
+)
+
+const (
+	// Scheme marks a task's stdio string as one the shim serves itself.
+	Scheme = "berth"
+	// DefaultMaxLineBytes is the payload after which a log line is split into partial ("P") entries.
+	DefaultMaxLineBytes = 16384
+	// MinMaxLineBytes and MaxMaxLineBytes bound IOConfig.MaxLineBytes.
+	MinMaxLineBytes = 256
+	MaxMaxLineBytes = 1 << 20
+	// TaskAPIVersion is the version of containerd's Task API that berth-shim speaks,
+	// the second argument of containerd.WithTaskAPIEndpoint.
+	TaskAPIVersion = 3
+)
+
+// IOConfig says what the shim does with a container's standard streams. It travels in the stdout
+// string of containerd's CreateTaskRequest, which containerd hands through untouched.
+type IOConfig struct {
+	// LogPath is the absolute path of the CRI log file; empty means that nothing is logged.
+	LogPath string
+	// StatusFile is the absolute path at which the shim keeps the container's Record; its
+	// directory must exist. Empty means that the record is kept in memory only.
+	StatusFile string
+	// MaxLineBytes is the longest payload of one log entry; 0 means DefaultMaxLineBytes.
+	MaxLineBytes int
+	// Stdin gives the container a stdin that attach can feed (CRI ContainerConfig.stdin).
+	Stdin bool
+	// StdinOnce closes that stdin when the first attach that fed it ends (CRI stdin_once).
+	StdinOnce bool
+	// TTY gives the container a terminal (CRI ContainerConfig.tty).
+	TTY bool
+}
+
+// Validate reports the first field that the shim would refuse, as errdefs.ErrInvalidArgument.
+func (c IOConfig) Validate() error {
+	for _, f := range []struct{ name, path string }{{"log path", c.LogPath}, {"status file", c.StatusFile}} {
+		if f.path != "" && (!filepath.IsAbs(f.path) || filepath.Clean(f.path) != f.path || strings.ContainsRune(f.path, 0)) {
+			return fmt.Errorf("shim I/O: %s %q must be a clean absolute path: %w", f.name, f.path, errdefs.ErrInvalidArgument)
+		}
+	}
+	if c.MaxLineBytes != 0 && (c.MaxLineBytes < MinMaxLineBytes || c.MaxLineBytes > MaxMaxLineBytes) {
+		return fmt.Errorf("shim I/O: line limit %d is outside %d to %d bytes: %w",
+			c.MaxLineBytes, MinMaxLineBytes, MaxMaxLineBytes, errdefs.ErrInvalidArgument)
+	}
+	if c.StdinOnce && !c.Stdin {
+		return fmt.Errorf("shim I/O: stdinOnce without stdin: %w", errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+// URI is the stdout string that carries the configuration, e.g.
+// berth:///var/log/pods/x/0.log?status=/run/berth/containers/id/status.json&tty=1.
+func (c IOConfig) URI() string {
+	q := url.Values{}
+	if c.StatusFile != "" {
+		q.Set("status", c.StatusFile)
+	}
+	if c.MaxLineBytes != 0 {
+		q.Set("max-line", strconv.Itoa(c.MaxLineBytes))
+	}
+	for name, on := range map[string]bool{"stdin": c.Stdin, "stdin-once": c.StdinOnce, "tty": c.TTY} {
+		if on {
+			q.Set(name, "1")
+		}
+	}
+	u := url.URL{Scheme: Scheme, Path: c.LogPath, RawQuery: q.Encode()}
+	if c.LogPath == "" {
+		u.Path = "/"
+	}
+	return u.String()
+}
+
+// CioConfig is the stdio of the task that carries the configuration.
+func (c IOConfig) CioConfig() cio.Config {
+	return cio.Config{Terminal: c.TTY, Stdout: c.URI()}
+}
+
+// Creator hands the configuration to containerd.Container.NewTask. The cio.IO it returns does no
+// I/O: the streams live in the shim.
+func (c IOConfig) Creator() cio.Creator {
+	return func(string) (cio.IO, error) {
+		if err := c.Validate(); err != nil {
+			return nil, err
+		}
+		return shimIO{config: c.CioConfig()}, nil
+	}
+}
+
+// ParseIOConfig reads the stdout string of a task. ok is false when the string is not ours (a FIFO
+// path, another scheme, nothing), in which case the stream is not the shim's business.
+func ParseIOConfig(stdout string) (c IOConfig, ok bool, err error) {
+	if !strings.HasPrefix(stdout, Scheme+"://") {
+		return IOConfig{}, false, nil
+	}
+	u, err := url.Parse(stdout)
+	if err != nil {
+		return IOConfig{}, true, fmt.Errorf("shim I/O %q: %w: %w", stdout, err, errdefs.ErrInvalidArgument)
+	}
+	q := u.Query()
+	c = IOConfig{
+		LogPath:    u.Path,
+		StatusFile: q.Get("status"),
+		Stdin:      q.Get("stdin") == "1",
+		StdinOnce:  q.Get("stdin-once") == "1",
+		TTY:        q.Get("tty") == "1",
+	}
+	if c.LogPath == "/" {
+		c.LogPath = ""
+	}
+	if v := q.Get("max-line"); v != "" {
+		if c.MaxLineBytes, err = strconv.Atoi(v); err != nil {
+			return IOConfig{}, true, fmt.Errorf("shim I/O %q: line limit: %w: %w", stdout, err, errdefs.ErrInvalidArgument)
+		}
+	}
+	return c, true, c.Validate()
+}
+
+// shimIO satisfies cio.IO for streams that this process never touches.
+type shimIO struct{ config cio.Config }
+
+func (s shimIO) Config() cio.Config { return s.config }
+func (s shimIO) Cancel()            {}
+func (s shimIO) Wait()              {}
+func (s shimIO) Close() error       { return nil }
