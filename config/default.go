@@ -1,0 +1,117 @@
+package config
+
+import (
+	"runtime"
+	"time"
+)
+
+// The places used when nothing else is said.
+const (
+	// DefaultFile is read when --config is not given, and may be missing.
+	DefaultFile = "/etc/berth/config.toml"
+	// DefaultRoot is the default of root.
+	DefaultRoot = "/var/lib/berth"
+	// DefaultState is the default of state.
+	DefaultState = "/run/berth"
+	// DefaultMetricsAddress is the default of metrics.address.
+	DefaultMetricsAddress = "127.0.0.1:9945"
+)
+
+// Default returns the configuration that applies where nobody says otherwise.
+// Values that follow root and state are still empty: Load, or Complete, fills
+// them in.
+func Default() *Config {
+	return &Config{
+		Root:  DefaultRoot,
+		State: DefaultState,
+		Log:   Log{Level: "info", Format: "text"},
+		Metrics: Metrics{
+			Address: derived,
+		},
+		Streaming: Streaming{
+			Address:         "127.0.0.1",
+			IdleTimeout:     D(4 * time.Hour),
+			CreationTimeout: D(30 * time.Second),
+			URLLifetime:     D(time.Minute),
+		},
+		Containerd: Containerd{
+			Snapshotter:    "overlayfs",
+			ConnectTimeout: D(30 * time.Second),
+			CallTimeout:    D(2 * time.Minute),
+		},
+		Runtime: Runtime{
+			DefaultHandler: "runc",
+			Handlers:       map[string]Handler{"runc": DefaultHandler()},
+		},
+		Cgroup:    Cgroup{Driver: CgroupAuto},
+		CNI:       defaultCNI(),
+		Image:     defaultImage(),
+		Pod:       defaultPod(),
+		Container: defaultContainer(),
+		Security: Security{
+			UnsetSeccompProfile:  "unconfined",
+			SELinuxCategoryRange: 1024,
+		},
+	}
+}
+
+// derived marks a string whose empty value means something, but whose default
+// follows other keys.
+const derived = "\x00derived"
+
+// DefaultHandler returns what a section [runtime.handlers.NAME] starts from.
+func DefaultHandler() Handler {
+	return Handler{
+		CgroupDriver:   CgroupAuto,
+		UserNamespaces: Auto,
+		Timeout:        D(2 * time.Minute),
+	}
+}
+
+func defaultCNI() CNI {
+	return CNI{
+		MaxConfs:    1,
+		AddTimeout:  D(time.Minute),
+		DelTimeout:  D(time.Minute),
+		DelRetryMax: D(5 * time.Minute),
+		GCInterval:  D(10 * time.Minute),
+		DefaultNetwork: DefaultNetwork{
+			Enabled:    true,
+			Masquerade: true,
+		},
+	}
+}
+
+func defaultImage() Image {
+	return Image{
+		MaxConcurrentPulls:     0,
+		MaxConcurrentDownloads: 6,
+		MaxConcurrentUnpacks:   max(2, runtime.NumCPU()),
+		ProgressTimeout:        D(time.Minute),
+		MinThroughput:          1024,
+		PullTimeout:            D(time.Hour),
+	}
+}
+
+func defaultPod() Pod {
+	return Pod{
+		MaxConcurrentStarts: max(8, 4*runtime.NumCPU()),
+		OperationTimeout:    D(4 * time.Minute),
+		ShmSize:             64 << 20,
+		DrainTimeout:        D(10 * time.Second),
+	}
+}
+
+func defaultContainer() Container {
+	return Container{
+		MaxConcurrentStarts:     max(8, 4*runtime.NumCPU()),
+		MaxLogLineSize:          16 << 10,
+		ExecDrainTimeout:        D(2 * time.Second),
+		ExecMaxOutput:           16 << 20,
+		KillTimeout:             D(time.Minute),
+		EnableUnprivilegedPorts: true,
+		EnableUnprivilegedICMP:  true,
+		RestrictOOMScoreAdj:     Auto,
+		TolerateMissingHugetlb:  true,
+	}
+}

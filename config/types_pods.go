@@ -1,0 +1,118 @@
+package config
+
+// CNI is the section [cni].
+type CNI struct {
+	// Directory with the network configuration (*.conflist, *.conf, *.json), which
+	// is watched. Default: /etc/cni/net.d, or <root>/cni/net.d when state is not
+	// /run/berth.
+	ConfDir string `toml:"conf_dir"`
+	// Directories with the plugins, first match wins. Default: the plugins shipped
+	// with berthd, then /opt/cni/bin.
+	BinDirs []string `toml:"bin_dirs"`
+	// How many configurations of conf_dir a pod is attached to, in lexical order;
+	// 0 is all of them.
+	MaxConfs int `toml:"max_confs"`
+	// How long the plugins of one network may take for ADD or CHECK.
+	AddTimeout Duration `toml:"add_timeout"`
+	// How long the plugins of one network may take for DEL, STATUS or GC.
+	DelTimeout Duration `toml:"del_timeout"`
+	// Longest pause between two attempts of a DEL that keeps failing.
+	DelRetryMax Duration `toml:"del_retry_max"`
+	// How often plugins are told which attachments exist (CNI GC); 0 only at
+	// start.
+	GCInterval Duration `toml:"gc_interval"`
+	// The network used while conf_dir holds no configuration.
+	DefaultNetwork DefaultNetwork `toml:"default_network"`
+}
+
+// DefaultNetwork is the section [cni.default_network].
+type DefaultNetwork struct {
+	// Bring up a bridge network while conf_dir holds no configuration.
+	Enabled bool `toml:"enabled"`
+	// Name of the bridge. Default: berth0, or a name derived from state when that
+	// is not /run/berth.
+	Bridge string `toml:"bridge"`
+	// Address ranges of the pods, at most one IPv4 and one IPv6. Default:
+	// 10.98.0.0/16 and fd00:be27:98::/64, or ranges derived from state when that is
+	// not /run/berth. A pod CIDR from UpdateRuntimeConfig wins.
+	Subnets []string `toml:"subnets"`
+	// MTU of the pods' interfaces; 0 lets the kernel choose.
+	MTU int `toml:"mtu"`
+	// Masquerade what leaves the node.
+	Masquerade bool `toml:"masquerade"`
+}
+
+// Image is the section [image].
+type Image struct {
+	// Directory with <host>/hosts.toml files: mirrors, certificates, headers.
+	// Default: /etc/containerd/certs.d, or <root>/certs.d when state is not
+	// /run/berth.
+	RegistryConfigDir string `toml:"registry_config_dir"`
+	// Pulls at the same time; 0 is no limit. Further ones wait.
+	MaxConcurrentPulls int `toml:"max_concurrent_pulls"`
+	// Layers of one image fetched at the same time.
+	MaxConcurrentDownloads int `toml:"max_concurrent_downloads"`
+	// Layers of one image unpacked at the same time, where the snapshotter can do
+	// that.
+	MaxConcurrentUnpacks int `toml:"max_concurrent_unpacks"`
+	// A pull is given up on a host when nothing arrived for so long.
+	ProgressTimeout Duration `toml:"progress_timeout"`
+	// A pull is given up on a host when it stays below so many bytes a second over
+	// progress_timeout; 0 switches the floor off.
+	MinThroughput int64 `toml:"min_throughput"`
+	// Longest a whole pull may take; 0 is no limit.
+	PullTimeout Duration `toml:"pull_timeout"`
+	// Images reported as pinned, which the kubelet's garbage collection then
+	// leaves: references, a trailing * matching any end.
+	Pinned []string `toml:"pinned"`
+}
+
+// Pod is the section [pod].
+type Pod struct {
+	// Pods started at the same time; further ones wait their turn. 0 is no limit.
+	MaxConcurrentStarts int `toml:"max_concurrent_starts"`
+	// Longest RunPodSandbox, StopPodSandbox or RemovePodSandbox may work after
+	// their caller is gone, besides the bounds of the single stages.
+	OperationTimeout Duration `toml:"operation_timeout"`
+	// Size of a pod's /dev/shm in bytes.
+	ShmSize int64 `toml:"shm_size"`
+	// How long berthd waits at its own end for calls that are under way.
+	DrainTimeout Duration `toml:"drain_timeout"`
+}
+
+// Container is the section [container].
+type Container struct {
+	// Containers created or started at the same time; further ones wait their
+	// turn. 0 is no limit.
+	MaxConcurrentStarts int `toml:"max_concurrent_starts"`
+	// Longest part of a line that is written to the log as one entry, in bytes;
+	// longer lines are split and tagged P.
+	MaxLogLineSize int `toml:"max_log_line_size"`
+	// How long ExecSync goes on reading output that a child of the command holds
+	// open, once the command itself has ended.
+	ExecDrainTimeout Duration `toml:"exec_drain_timeout"`
+	// Most output of ExecSync that is kept, for each of stdout and stderr, in
+	// bytes; the rest is read and dropped.
+	ExecMaxOutput int64 `toml:"exec_max_output"`
+	// How long a container that was sent SIGKILL may take to end before Stop
+	// reports a failure.
+	KillTimeout Duration `toml:"kill_timeout"`
+	// Let containers without NET_BIND_SERVICE listen on ports below 1024, by
+	// net.ipv4.ip_unprivileged_port_start in pods with a network of their own.
+	EnableUnprivilegedPorts bool `toml:"enable_unprivileged_ports"`
+	// Let containers without NET_RAW send ICMP echo requests, by
+	// net.ipv4.ping_group_range in pods with a network of their own.
+	EnableUnprivilegedICMP bool `toml:"enable_unprivileged_icmp"`
+	// Give the devices of a container to the user and group it runs as.
+	DeviceOwnershipFromSecurityContext bool `toml:"device_ownership_from_security_context"`
+	// Keep a container's oom_score_adj at or above berthd's own instead of failing
+	// where a lower one is not permitted: "auto" where berthd lacks
+	// CAP_SYS_RESOURCE, "yes", "no".
+	RestrictOOMScoreAdj Tristate `toml:"restrict_oom_score_adj"`
+	// Leave out hugepage limits that the kernel does not know rather than failing.
+	TolerateMissingHugetlb bool `toml:"tolerate_missing_hugetlb"`
+	// Resource limits (rlimits) of containers: name = "soft:hard" or one number
+	// for both, "unlimited" for none, such as nofile = "1024:524288". Unset ones
+	// are berthd's own.
+	Ulimits map[string]Ulimit `toml:"ulimits"`
+}
