@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/cmd/containerd/server"
+	srvconfig "github.com/containerd/containerd/v2/cmd/containerd/server/config"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/containerd/v2/version"
+	"github.com/containerd/log"
+	"github.com/containerd/plugin"
+	"github.com/containerd/plugin/registry"
+)
+
+// clientPluginID names the plugin through which the in-memory client is handed
+// out; it is visible in `ctr plugins ls`.
+const clientPluginID = "berth"
+
+// EmbeddedVersion is the version of the containerd that is linked in, in the
+// form "v2.4.2".
+func EmbeddedVersion() string {
+	if v := moduleVersion("github.com/containerd/containerd/v2"); v != "" {
+		return v
+	}
+	return version.Version
+}
+
+// openEmbedded initialises containerd's plugins in this process. containerd
+// has one plugin registry per process, so it can be called only once.
+func openEmbedded(ctx context.Context, o Options) (*Engine, error) {
+	e := &Engine{Address: o.Address, TTRPCAddress: o.Address + ".ttrpc", Embedded: true}
+	registerClientPlugin(func(c *containerd.Client) { e.Client = c })
+
+	cfg := embeddedConfig(o)
+	if err := prepareDirs(ctx, cfg, o); err != nil {
+		return nil, err
+	}
+	// The server keeps its context for as long as it lives; the caller's ends
+	// with the start.
+	serverCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	srv, err := server.New(serverCtx, cfg)
+	if err == nil && e.Client == nil {
+		err = errors.New("the client plugin was not initialised")
+	}
+	if err == nil {
+		err = srv.Start(serverCtx)
+	}
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("start the embedded containerd (root %s, state %s): %w", o.Root, o.State, err)
+	}
+	srv.Wait()
+	e.close = append(e.close, func() error { stop(); srv.Stop(); return nil })
+	return e, e.ensureNamespace(ctx)
+}
+
+// ensureNamespace creates the containerd namespace so that leases and events
+// have a place before the first pod.
+func (e *Engine) ensureNamespace(ctx context.Context) error {
+	err := e.Client.NamespaceService().Create(Context(ctx), Namespace, nil)
+	if err != nil && !isAlreadyExists(err) {
+		return fmt.Errorf("create containerd namespace %s: %w", Namespace, err)
+	}
+	return nil
+}
+
+// embeddedConfig is the configuration that a containerd of Berth's own needs:
+// every path under the given directories, and no plugin that would act by
+// itself.
+func embeddedConfig(o Options) *srvconfig.Config {
+	return &srvconfig.Config{
+		Version: version.ConfigVersion,
+		Root:    o.Root,
+		State:   o.State,
+		RequiredPlugins: []string{
+			string(plugins.MetadataPlugin) + ".bolt",
+			string(plugins.RuntimePluginV2) + ".task",
+			string(plugins.InternalPlugin) + "." + clientPluginID,
+		},
+		DisabledPlugins: []string{string(plugins.ServerPlugin) + ".grpc-tcp"},
+		Plugins: map[string]any{
+			string(plugins.ServerPlugin) + ".grpc":  map[string]any{"address": o.Address},
+			string(plugins.ServerPlugin) + ".ttrpc": map[string]any{"address": o.Address + ".ttrpc"},
+			string(plugins.ShimPlugin) + ".manager": map[string]any{"socket_dir": o.ShimSockets},
+		},
+	}
+}
+
+// prepareDirs makes the directories and clears temporary mounts that a crash
+// of the last run may have left.
+func prepareDirs(ctx context.Context, cfg *srvconfig.Config, o Options) error {
+	if err := server.CreateTopLevelDirectories(cfg); err != nil {
+		return fmt.Errorf("create the embedded containerd's directories: %w", err)
+	}
+	if err := os.MkdirAll(o.ShimSockets, 0o711); err != nil {
+		return fmt.Errorf("create the directory of shim sockets: %w", err)
+	}
+	if err := mount.SetTempMountLocation(filepath.Join(o.Root, "tmpmounts")); err != nil {
+		return fmt.Errorf("set the directory of temporary mounts: %w", err)
+	}
+	warnings, err := mount.CleanupTempMounts(0)
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("could not clear temporary mounts of the last run")
+	}
+	for _, w := range warnings {
+		log.G(ctx).WithError(w).Warn("clearing temporary mounts of the last run")
+	}
+	return nil
+}
+
+// registerClientPlugin makes containerd hand over a client to its in-memory
+// services once these exist.
+func registerClientPlugin(got func(*containerd.Client)) {
+	registry.Register(&plugin.Registration{
+		Type: plugins.InternalPlugin,
+		ID:   clientPluginID,
+		Requires: []plugin.Type{
+			plugins.EventPlugin,
+			plugins.LeasePlugin,
+			plugins.MountManagerPlugin,
+			plugins.SandboxStorePlugin,
+			plugins.ServicePlugin,
+			plugins.TransferPlugin,
+		},
+		InitFn: func(ic *plugin.InitContext) (any, error) {
+			client, err := containerd.New("",
+				containerd.WithDefaultNamespace(Namespace),
+				containerd.WithInMemoryServices(ic))
+			if err != nil {
+				return nil, fmt.Errorf("make a client of the in-memory services: %w", err)
+			}
+			got(client)
+			return client, nil
+		},
+	})
+}
