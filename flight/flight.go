@@ -1,0 +1,114 @@
+// Package flight lets retries of a request join the call that is under way.
+//
+// The kubelet repeats a request that timed out, again and again, with the same
+// key. The first call owns the work; it runs on a context of its own and goes
+// on to a clean end when every caller has left. Later callers with the same key
+// wait for the same result.
+package flight
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+// Call is one piece of work under way.
+type Call struct {
+	started time.Time
+	stage   atomic.Pointer[string]
+	done    chan struct{}
+	id      string
+	err     error
+}
+
+// SetStage names what the call is doing now, for those who give up waiting.
+func (c *Call) SetStage(stage string) { c.stage.Store(&stage) }
+
+// Stage is what the call is doing, "" before anybody said so.
+func (c *Call) Stage() string {
+	if s := c.stage.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
+
+// Age is how long the call has been under way.
+func (c *Call) Age() time.Duration { return time.Since(c.started) }
+
+// Group holds the calls under way by key. The zero value is ready for use.
+type Group struct {
+	mu    sync.Mutex
+	calls map[string]*Call
+	wg    sync.WaitGroup
+}
+
+// Do runs fn for key, or joins the call that runs for it, and returns its
+// result. fn's context keeps ctx's values but not its end. When ctx ends first,
+// the error is context.DeadlineExceeded (or Canceled), says what the
+// call is doing and for how long, and the work goes on.
+func (g *Group) Do(ctx context.Context, key, what string, fn func(context.Context, *Call) (string, error)) (string, error) {
+	g.mu.Lock()
+	c, running := g.calls[key]
+	if !running {
+		if g.calls == nil {
+			g.calls = map[string]*Call{}
+		}
+		c = &Call{started: time.Now(), done: make(chan struct{})}
+		g.calls[key] = c
+		g.wg.Add(1)
+		go g.run(context.WithoutCancel(ctx), key, what, c, fn)
+	}
+	g.mu.Unlock()
+
+	select {
+	case <-c.done:
+		return c.id, c.err
+	case <-ctx.Done():
+		class := context.DeadlineExceeded
+		if ctx.Err() == context.Canceled {
+			class = context.Canceled
+		}
+		return "", fmt.Errorf("%s is still under way (stage %q, for %s): it goes on, and the same request again joins it: %w",
+			what, c.Stage(), c.Age().Round(time.Millisecond), class)
+	}
+}
+
+// run executes fn. A panic becomes an error of this call rather than the end of
+// the daemon.
+func (g *Group) run(ctx context.Context, key, what string, c *Call, fn func(context.Context, *Call) (string, error)) {
+	defer g.wg.Done()
+	defer func() {
+		if p := recover(); p != nil {
+			c.id, c.err = "", fmt.Errorf("%s: panic in stage %q: %v: %w", what, c.Stage(), p, errdefs.ErrInternal)
+		}
+		g.mu.Lock()
+		delete(g.calls, key)
+		g.mu.Unlock()
+		close(c.done)
+	}()
+	c.id, c.err = fn(ctx, c)
+}
+
+// Len is the number of calls under way.
+func (g *Group) Len() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.calls)
+}
+
+// Drain waits until no call is under way or ctx ends; calls that begin
+// meanwhile are waited for too.
+func (g *Group) Drain(ctx context.Context) error {
+	idle := make(chan struct{})
+	go func() { g.wg.Wait(); close(idle) }()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
