@@ -4,12 +4,7 @@
 // probing the kernel again.
 package hostinfo
 
-import (
-	"context"
-	"fmt"
-
-	"github.com/containerd/errdefs"
-)
+import "slices"
 
 // Info is what the machine can do. It is not changed after Detect.
 type Info struct {
@@ -25,8 +20,11 @@ type Info struct {
 	SwapTotal uint64
 	// Seccomp is true where the kernel filters system calls.
 	Seccomp bool
-	// AppArmor is true where AppArmor is enabled and its parser is installed.
+	// AppArmor is true where AppArmor is enabled in the kernel.
 	AppArmor bool
+	// AppArmorParser is true where apparmor_parser is installed, which loading
+	// the runtime's default profile needs.
+	AppArmorParser bool
 	// SELinux is true where SELinux is enabled.
 	SELinux bool
 	// Capabilities are the capabilities that the kernel knows, as "CAP_CHOWN", in kernel order.
@@ -35,7 +33,7 @@ type Info struct {
 	// permitted set, limited by its bounding set).
 	OwnCapabilities []string
 	// OOMScoreAdj is this process's own /proc/self/oom_score_adj; without
-	// CAP_SYS_RESOURCE no child can get a lower one than OOMScoreAdjMin.
+	// CAP_SYS_RESOURCE no child can get a lower one.
 	OOMScoreAdj int
 	// Rlimits are this process's own limits by name ("RLIMIT_NOFILE").
 	Rlimits map[string]Rlimit
@@ -71,36 +69,11 @@ func (k KernelVersion) AtLeast(major, minor int) bool {
 
 // HasCapability is true where this process can hand on the capability, named as "CAP_SYS_ADMIN".
 func (i *Info) HasCapability(name string) bool {
-	for _, c := range i.OwnCapabilities {
-		if c == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(i.OwnCapabilities, name)
 }
 
 // CanRaiseLimits is true where rlimits can be raised and OOM scores lowered
 // (CAP_SYS_RESOURCE in the initial user namespace).
 func (i *Info) CanRaiseLimits() bool {
 	return !i.InUserNamespace && i.HasCapability("CAP_SYS_RESOURCE")
-}
-
-// Options move Detect to other trees; tests use it. The zero value is the machine itself.
-type Options struct {
-	// ProcRoot and SysRoot replace /proc and /sys, RunRoot replaces /run.
-	ProcRoot, SysRoot, RunRoot string
-}
-
-// Detect finds out about the machine. It fails only where there is no usable
-// cgroup hierarchy or /proc; whatever else cannot be found out counts as
-// missing and is named by Warnings.
-func Detect(ctx context.Context, o Options) (*Info, error) {
-	return nil, fmt.Errorf("detecting the host's features: %w", errdefs.ErrNotImplemented)
-}
-
-// Warnings are sentences for an administrator, about what is missing on this
-// host and what that means for pods. They appear in the log at start and in
-// the verbose Status.
-func (i *Info) Warnings() []string {
-	return nil
 }

@@ -1,12 +1,22 @@
 package hostinfo
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os/exec"
+	"slices"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 )
+
+// queryTimeout bounds "runc features", which usually takes some 10 ms.
+const queryTimeout = 10 * time.Second
 
 // RuntimeFeatures are what an OCI runtime binary says about itself
 // ("runc features"), joined with what the kernel can do.
@@ -27,15 +37,51 @@ type RuntimeFeatures struct {
 }
 
 // QueryRuntime runs "binary features" and joins the answer with the host. It
-// has its own deadline. A binary that does not know the command answers a
-// RuntimeFeatures that is not Known, and no error.
+// has its own deadline. A binary that exists but does not know the command
+// answers a RuntimeFeatures that is not Known, and no error; one that is
+// missing is ErrNotFound.
 func QueryRuntime(ctx context.Context, binary string, host *Info) (RuntimeFeatures, error) {
-	return RuntimeFeatures{}, fmt.Errorf("asking %s for its features: %w", binary, errdefs.ErrNotImplemented)
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	var stdout bytes.Buffer
+	cmd := exec.CommandContext(ctx, binary, "features")
+	cmd.Stdout = &stdout
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && ctx.Err() == nil {
+			return RuntimeFeatures{}, nil
+		}
+		var class error = errdefs.ErrUnavailable
+		switch {
+		case ctx.Err() != nil:
+			class = ctx.Err()
+		case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+			class = errdefs.ErrNotFound
+		}
+		return RuntimeFeatures{}, fmt.Errorf("asking the OCI runtime %s for its features: %w: %w", binary, err, class)
+	}
+	var raw features.Features
+	if err := json.Unmarshal(stdout.Bytes(), &raw); err != nil {
+		return RuntimeFeatures{}, nil
+	}
+	return joinFeatures(&raw, host), nil
 }
 
-// IDMapSupported is true where the filesystem that holds dir can be mounted
-// idmapped, which a pod with a user namespace needs for every volume. It tries
-// it with a detached mount and a short-lived user namespace.
-func (i *Info) IDMapSupported(dir string) (bool, error) {
-	return false, fmt.Errorf("probing %s: %w", dir, errdefs.ErrNotImplemented)
+// joinFeatures is what binary and kernel can do together.
+func joinFeatures(raw *features.Features, host *Info) RuntimeFeatures {
+	f := RuntimeFeatures{Known: true, Raw: raw, MountOptions: raw.MountOptions}
+	f.RecursiveReadOnly = host.RecursiveReadOnly && slices.Contains(raw.MountOptions, "rro")
+	l := raw.Linux
+	if l == nil {
+		return f
+	}
+	idmap := l.MountExtensions != nil && l.MountExtensions.IDMap != nil && isTrue(l.MountExtensions.IDMap.Enabled)
+	f.UserNamespaces = idmap && slices.Contains(l.Namespaces, "user") && host.UserNamespaces && host.IDMapSyscall
+	f.Seccomp = l.Seccomp != nil && isTrue(l.Seccomp.Enabled)
+	f.AppArmor = l.Apparmor != nil && isTrue(l.Apparmor.Enabled)
+	f.SELinux = l.Selinux != nil && isTrue(l.Selinux.Enabled)
+	return f
 }
+
+func isTrue(b *bool) bool { return b != nil && *b }
