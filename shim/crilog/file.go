@@ -1,0 +1,133 @@
+package crilog
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// File is a CRI log file which several streams of one container write to and which can be reopened
+// while they do.
+type File struct {
+	path string
+
+	mu  sync.Mutex // held while writing
+	f   *os.File
+	buf []byte
+	// torn is set while the file ends in the middle of an entry that could not be cut off.
+	torn bool
+	// unreported is the loss the log does not tell about yet.
+	unreported Loss
+	// cause is the error that made the unreported loss.
+	cause  error
+	closed bool
+
+	statsMu sync.Mutex // never held over I/O, so that counters can be read while the disk hangs
+	stats   Stats
+}
+
+// Loss is output that could not be logged.
+type Loss struct {
+	// Entries and Bytes count log entries and the container's bytes in them.
+	Entries uint64
+	Bytes   uint64
+}
+
+// Stats of a File. Bytes are the container's, without headers.
+type Stats struct {
+	// Entries and Bytes that were written.
+	Entries uint64
+	Bytes   uint64
+	// Lost is what could not be written.
+	Lost Loss
+	// Err is the last error of writing, nil once writing works again.
+	Err error
+}
+
+// Open opens (or makes, with mode 0640) the log file at path. A symbolic link, or anything else that
+// is not a regular file, is refused: containers may be able to write to log directories.
+func Open(path string) (*File, error) {
+	f, err := openLog(path)
+	if err != nil {
+		return nil, err
+	}
+	return &File{path: path, f: f}, nil
+}
+
+// openLog opens without following a last symbolic link and without blocking on a FIFO.
+func openLog(path string) (*os.File, error) {
+	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := retryOpen(path, flags)
+	if err != nil {
+		return nil, fmt.Errorf("open log file %s: %w", path, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("look at log file %s: %w", path, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		unix.Close(fd)
+		return nil, fmt.Errorf("open log file %s: not a regular file: %w", path, unix.EINVAL)
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("set up log file %s: %w", path, err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+func retryOpen(path string, flags int) (int, error) {
+	for {
+		fd, err := unix.Open(path, flags, 0o640)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// Path is where the log is (re)opened.
+func (l *File) Path() string { return l.path }
+
+// Reopen opens the path anew, after the file was renamed away. Entries are never divided between
+// the files. When opening fails the old file stays in use.
+func (l *File) Reopen() error {
+	f, err := openLog(l.path)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		f.Close()
+		return fmt.Errorf("reopen log file %s: %w", l.path, os.ErrClosed)
+	}
+	old := l.f
+	l.f, l.torn = f, false
+	return old.Close()
+}
+
+// Stats are the present counters.
+func (l *File) Stats() Stats {
+	l.statsMu.Lock()
+	defer l.statsMu.Unlock()
+	return l.stats
+}
+
+// Close makes a last attempt to report a loss and closes the file. Streams must be ended before.
+func (l *File) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	if l.unreported != (Loss{}) {
+		l.flush(time.Now())
+	}
+	l.closed = true
+	l.buf = nil
+	return l.f.Close()
+}
