@@ -1,9 +1,6 @@
 package config
 
-import (
-	"runtime"
-	"time"
-)
+import "time"
 
 // The places used when nothing else is said.
 const (
@@ -26,7 +23,7 @@ func Default() *Config {
 		State: DefaultState,
 		Log:   Log{Level: "info", Format: "text"},
 		Metrics: Metrics{
-			Address: derived,
+			Address: DefaultMetricsAddress,
 		},
 		Streaming: Streaming{
 			Address:         "127.0.0.1",
@@ -55,10 +52,6 @@ func Default() *Config {
 	}
 }
 
-// derived marks a string whose empty value means something, but whose default
-// follows other keys.
-const derived = "\x00derived"
-
 // DefaultHandler returns what a section [runtime.handlers.NAME] starts from.
 func DefaultHandler() Handler {
 	return Handler{
@@ -84,9 +77,7 @@ func defaultCNI() CNI {
 
 func defaultImage() Image {
 	return Image{
-		MaxConcurrentPulls:     0,
 		MaxConcurrentDownloads: 6,
-		MaxConcurrentUnpacks:   max(2, runtime.NumCPU()),
 		ProgressTimeout:        D(time.Minute),
 		MinThroughput:          1024,
 		PullTimeout:            D(time.Hour),
@@ -95,16 +86,14 @@ func defaultImage() Image {
 
 func defaultPod() Pod {
 	return Pod{
-		MaxConcurrentStarts: max(8, 4*runtime.NumCPU()),
-		OperationTimeout:    D(4 * time.Minute),
-		ShmSize:             64 << 20,
-		DrainTimeout:        D(10 * time.Second),
+		OperationTimeout: D(4 * time.Minute),
+		ShmSize:          64 << 20,
+		DrainTimeout:     D(10 * time.Second),
 	}
 }
 
 func defaultContainer() Container {
 	return Container{
-		MaxConcurrentStarts:     max(8, 4*runtime.NumCPU()),
 		MaxLogLineSize:          16 << 10,
 		ExecDrainTimeout:        D(2 * time.Second),
 		ExecMaxOutput:           16 << 20,

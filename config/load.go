@@ -1,5 +1,14 @@
 package config
 
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+)
+
 // LoadOptions says where the configuration comes from.
 type LoadOptions struct {
 	// File is the file named with --config, which must exist; empty is
@@ -9,6 +18,69 @@ type LoadOptions struct {
 	Overrides Overrides
 }
 
+// Load reads, completes and validates the configuration. The error lists every
+// problem, each on a line that starts with its place.
+func Load(opts LoadOptions) (*Config, error) {
+	file, required := opts.File, true
+	if file == "" {
+		file, required = DefaultFile, false
+	}
+	files, err := sources(file, required)
+	if err != nil {
+		return nil, err
+	}
+	c := Default()
+	c.origins = make(map[string]Origin)
+	var found Problems
+	for _, f := range files {
+		found = append(found, c.readFile(f)...)
+	}
+	if len(found) > 0 {
+		return nil, found
+	}
+	opts.Overrides.apply(c)
+	c.Complete()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// sources returns the file and its drop-ins, in the order in which they are
+// read.
+func sources(file string, required bool) ([]string, error) {
+	var files []string
+	_, err := os.Stat(file)
+	switch {
+	case err == nil:
+		files = append(files, file)
+	case required || !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	dir := file + ".d"
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the configuration's drop-ins: %w", err)
+	}
+	var dropIns []string
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == ".toml" && !e.IsDir() {
+			dropIns = append(dropIns, filepath.Join(dir, e.Name()))
+		}
+	}
+	sort.Strings(dropIns)
+	return append(files, dropIns...), nil
+}
+
+// readFile reads one file on top of what c holds already.
+func (c *Config) readFile(name string) Problems {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return Problems{{Origin: Origin{File: name}, Message: err.Error()}}
+	}
+	return c.readTOML(name, data)
+}
+
 // Overrides are values from the command line; nil ones were not given.
 type Overrides struct {
 	Root, State, Address, MetricsAddress, ContainerdAddress *string
@@ -16,30 +88,28 @@ type Overrides struct {
 	CNIBinDirs                                              []string
 }
 
-// Load reads, completes and validates the configuration. The error lists every
-// problem, each on a line that starts with its place.
-func Load(opts LoadOptions) (*Config, error) {
-	c := Default()
-	c.Complete()
-	return c, c.Validate()
+// apply sets what was given and records that a flag did it.
+func (o Overrides) apply(c *Config) {
+	for _, f := range []struct {
+		flag, key string
+		from, to  *string
+	}{
+		{"--root", "root", o.Root, &c.Root},
+		{"--state", "state", o.State, &c.State},
+		{"--address", "address", o.Address, &c.Address},
+		{"--metrics-address", "metrics.address", o.MetricsAddress, &c.Metrics.Address},
+		{"--containerd-address", "containerd.address", o.ContainerdAddress, &c.Containerd.Address},
+		{"--cni-conf-dir", "cni.conf_dir", o.CNIConfDir, &c.CNI.ConfDir},
+		{"--registry-config-dir", "image.registry_config_dir", o.RegistryConfigDir, &c.Image.RegistryConfigDir},
+		{"--log-level", "log.level", o.LogLevel, &c.Log.Level},
+	} {
+		if f.from != nil {
+			*f.to = *f.from
+			c.setOrigin(f.key, Origin{Flag: f.flag})
+		}
+	}
+	if o.CNIBinDirs != nil {
+		c.CNI.BinDirs = o.CNIBinDirs
+		c.setOrigin("cni.bin_dirs", Origin{Flag: "--cni-bin-dir"})
+	}
 }
-
-// Origin is where a value was set.
-type Origin struct {
-	// File and Line of the key; File is empty when the value came from a flag.
-	File string
-	Line int
-	// Flag is the flag that set the value, such as "--root".
-	Flag string
-}
-
-// Complete fills in the defaults that follow other keys. Load does this; only
-// who makes a Config by hand has to.
-func (c *Config) Complete() {}
-
-// Validate checks that every value can work, as far as that can be seen without
-// touching the system.
-func (c *Config) Validate() error { return nil }
-
-// Marshal renders the configuration as TOML, every key in it.
-func (c *Config) Marshal() ([]byte, error) { return nil, nil }

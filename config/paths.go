@@ -132,6 +132,12 @@ func (p Paths) CNIAddresses() string { return filepath.Join(p.State, "cni", "net
 // PodCIDR keeps what UpdateRuntimeConfig said last.
 func (p Paths) PodCIDR() string { return filepath.Join(p.State, "cni", "pod-cidr") }
 
+// cniConfDir, certsDir and cdiDir replace the host's directories in an instance
+// that is one of several.
+func (p Paths) cniConfDir() string { return filepath.Join(p.Root, "cni", "net.d") }
+func (p Paths) certsDir() string   { return filepath.Join(p.Root, "certs.d") }
+func (p Paths) cdiDir() string     { return filepath.Join(p.Root, "cdi") }
+
 // LongestSocket is the longest socket path that Berth derives; sun_path bounds
 // it.
 func (p Paths) LongestSocket() string {

@@ -33,7 +33,7 @@ type DefaultNetwork struct {
 	// is not /run/berth.
 	Bridge string `toml:"bridge"`
 	// Address ranges of the pods, at most one IPv4 and one IPv6. Default:
-	// 10.98.0.0/16 and fd00:be27:98::/64, or ranges derived from state when that is
+	// 10.98.0.0/16 and fd62:6572:7468:98::/64, or ranges derived from state when that is
 	// not /run/berth. A pod CIDR from UpdateRuntimeConfig wins.
 	Subnets []string `toml:"subnets"`
 	// MTU of the pods' interfaces; 0 lets the kernel choose.
@@ -53,7 +53,7 @@ type Image struct {
 	// Layers of one image fetched at the same time.
 	MaxConcurrentDownloads int `toml:"max_concurrent_downloads"`
 	// Layers of one image unpacked at the same time, where the snapshotter can do
-	// that.
+	// that; 0 is one for each CPU, at least 2.
 	MaxConcurrentUnpacks int `toml:"max_concurrent_unpacks"`
 	// A pull is given up on a host when nothing arrived for so long.
 	ProgressTimeout Duration `toml:"progress_timeout"`
@@ -69,7 +69,8 @@ type Image struct {
 
 // Pod is the section [pod].
 type Pod struct {
-	// Pods started at the same time; further ones wait their turn. 0 is no limit.
+	// Pods started at the same time; further ones wait their turn. 0 is four for
+	// each CPU, at least 8.
 	MaxConcurrentStarts int `toml:"max_concurrent_starts"`
 	// Longest RunPodSandbox, StopPodSandbox or RemovePodSandbox may work after
 	// their caller is gone, besides the bounds of the single stages.
@@ -83,7 +84,7 @@ type Pod struct {
 // Container is the section [container].
 type Container struct {
 	// Containers created or started at the same time; further ones wait their
-	// turn. 0 is no limit.
+	// turn. 0 is four for each CPU, at least 8.
 	MaxConcurrentStarts int `toml:"max_concurrent_starts"`
 	// Longest part of a line that is written to the log as one entry, in bytes;
 	// longer lines are split and tagged P.
