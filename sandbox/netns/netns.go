@@ -6,11 +6,15 @@
 //
 // # Mount propagation
 //
-// The pins must not spread into other mount namespaces, where a forgotten copy would keep
-// a pod's network alive after the pod. [PrepareRoot] therefore makes the directory above all
-// pods a private mount; it is called once at start. The daemon has to run in the host's mount
-// namespace: in a private one (systemd's PrivateMounts= and the Protect… settings that imply
-// it) the pins would end with the daemon.
+// A forgotten copy of a pin keeps a pod's network alive after the pod. Copies arise where a
+// shared mount (systemd shares /run) propagates into other mount namespaces, and where a
+// container binds /run or / of the host recursively. So the ns directory is made a mount of
+// its own, unbindable, before anything is pinned in it: what lies below it neither propagates
+// nor follows a recursive bind. A process that clones the whole mount namespace does get
+// a copy; [Remove] deletes the pins' files, which makes the kernel drop those copies, too.
+//
+// The daemon has to run in the host's mount namespace: in a private one (systemd's
+// PrivateMounts=, and the Protect… settings that imply it) the pins would end with the daemon.
 //
 // # Threads
 //
@@ -19,7 +23,7 @@
 package netns
 
 import (
-	"context"
+	"path/filepath"
 )
 
 // Kind is a namespace type, and the name of its pin.
@@ -53,8 +57,23 @@ type Spec struct {
 	Hostname string
 	// User, when not nil, asks for a user namespace.
 	User *UserSpec
-	// Sysctls are applied inside the new namespaces, keys in dotted or slashed form.
+	// Sysctls are applied inside the new namespaces, keys in dotted or slashed form. Those of
+	// an interface that does not exist yet are left out, see [SplitSysctls].
 	Sysctls map[string]string
+}
+
+// kinds lists what the spec asks for, the owner first.
+func (s Spec) kinds() []Kind {
+	var kinds []Kind
+	for _, k := range []struct {
+		kind   Kind
+		wanted bool
+	}{{User, s.User != nil}, {Net, s.Net}, {IPC, s.IPC}, {UTS, s.UTS}} {
+		if k.wanted {
+			kinds = append(kinds, k.kind)
+		}
+	}
+	return kinds
 }
 
 // Pins says which pins of a directory are live namespaces.
@@ -62,48 +81,5 @@ type Pins struct {
 	Net, IPC, UTS, User bool
 }
 
-// InterfaceStats are the counters of one interface, since it was made.
-type InterfaceStats struct {
-	Name                string
-	RxBytes, RxPackets  uint64
-	RxErrors, RxDropped uint64
-	TxBytes, TxPackets  uint64
-	TxErrors, TxDropped uint64
-}
-
-// PrepareRoot makes dir (created if need be) a private mount of itself, so that pins made
-// below it stay in this mount namespace. Idempotent.
-func PrepareRoot(dir string) error { panic("not built yet") }
-
-// ReleaseRoot undoes PrepareRoot when no mount is left below dir; FailedPrecondition otherwise.
-func ReleaseRoot(dir string) error { panic("not built yet") }
-
-// ValidateSpec refuses what Create would refuse, without side effects. InvalidArgument.
-func ValidateSpec(spec Spec) error { panic("not built yet") }
-
-// ValidateSysctls checks that every sysctl belongs to a namespace of the pod's own: net.* only with
-// net, the ipc ones only with ipc, kernel.domainname only with uts. InvalidArgument.
-func ValidateSysctls(sysctls map[string]string, net, ipc, uts bool) error { panic("not built yet") }
-
-// Create makes and pins the namespaces of spec; the loopback interface of a new network
-// namespace is up. On failure nothing is left behind. AlreadyExists when a pin is live.
-func Create(ctx context.Context, spec Spec) error { panic("not built yet") }
-
-// Remove unmounts and deletes all pins in dir, and dir itself when empty. Idempotent.
-func Remove(ctx context.Context, dir string) error { panic("not built yet") }
-
-// Verify reports which pins in dir are live; a missing directory has none.
-func Verify(dir string) (Pins, error) { panic("not built yet") }
-
 // Path is where the pin of a kind is in dir.
-func Path(dir string, kind Kind) string { panic("not built yet") }
-
-// IsNamespace reports whether path is a namespace file (nsfs).
-func IsNamespace(path string) bool { panic("not built yet") }
-
-// Do runs fn in the network namespace at path. fn must not start goroutines that are
-// meant to be in it, too. NotFound when path is no namespace.
-func Do(path string, fn func() error) error { panic("not built yet") }
-
-// Stats reads the counters of all interfaces in the network namespace at path, by netlink.
-func Stats(path string) ([]InterfaceStats, error) { panic("not built yet") }
+func Path(dir string, kind Kind) string { return filepath.Join(dir, string(kind)) }
