@@ -1,70 +1,219 @@
 package shim
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
 
 	"github.com/containerd/errdefs"
 )
 
+// callTimeout bounds a call whose context has no deadline.
+const callTimeout = 10 * time.Second
+
 // Client talks to the control socket of one pod's shim. It holds no connection: each call makes its
 // own, so a Client needs no closing and may be used from many goroutines. Errors are classified with
 // errdefs: ErrUnavailable when the shim is gone, ErrNotFound for an unknown container,
-// ErrNotImplemented when the shim is older than the call.
+// ErrNotImplemented when the shim is older than the call. Calls without a deadline get one of 10 s,
+// except Watch and Attach, which last as long as they are wanted.
 type Client struct{ path string }
-
-// Dial makes a client for the control socket at path and checks that somebody answers there.
-func Dial(ctx context.Context, path string) (*Client, error) { return nil, errdefs.ErrNotImplemented }
 
 // NewClient makes a client for the control socket at path without talking to it.
 func NewClient(path string) *Client { return &Client{path: path} }
 
-// Status asks what the shim serves.
-func (c *Client) Status(ctx context.Context) (*Status, error) { return nil, errdefs.ErrNotImplemented }
+// Dial makes a client for the control socket at path and checks that a shim answers there.
+func Dial(ctx context.Context, path string) (*Client, error) {
+	c := NewClient(path)
+	if _, err := c.Status(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
 
-// Watch calls fn with a snapshot of every container, EventSynced, and then every change, until ctx is
-// done, fn fails, or the connection breaks (errdefs.ErrUnavailable: the shim died, or this watcher was
-// too slow; watch again, nothing is lost). Keepalives are not passed on. Watch blocks.
-func (c *Client) Watch(ctx context.Context, fn func(Event) error) error {
-	return errdefs.ErrNotImplemented
+// Status asks what the shim serves.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	r, err := c.call(ctx, Request{Op: OpStatus})
+	if err != nil {
+		return nil, err
+	}
+	if r.Status == nil {
+		return nil, fmt.Errorf("shim at %s: empty status: %w", c.path, errdefs.ErrDataLoss)
+	}
+	return r.Status, nil
 }
 
 // ReopenLog makes the shim open the container's log path anew, after it was renamed away
 // (CRI ReopenContainerLog). When it returns, everything that follows goes to the new file.
-func (c *Client) ReopenLog(ctx context.Context, id string) error { return errdefs.ErrNotImplemented }
-
-// AttachOptions are the streams of one attached client; nil streams are left out.
-type AttachOptions struct {
-	// Stdin is copied to the container until it ends; ending closes the container's stdin when the
-	// container has StdinOnce. Attach does not wait for a Read that is still blocked when the
-	// container ends: the caller closes the reader.
-	Stdin io.Reader
-	// Stdout and Stderr get the raw output from now on. A terminal has only Stdout.
-	Stdout io.Writer
-	Stderr io.Writer
-	// Ready, when not nil, is called once the shim has the client in its fan-out.
-	Ready func()
-}
-
-// Attach joins the container's streams until the container ends (nil), ctx is done, or the client
-// is too slow to take the output (errdefs.ErrResourceExhausted).
-func (c *Client) Attach(ctx context.Context, id string, o AttachOptions) error {
-	return errdefs.ErrNotImplemented
+// errdefs.ErrFailedPrecondition: the container has ended.
+func (c *Client) ReopenLog(ctx context.Context, id string) error {
+	_, err := c.call(ctx, Request{Op: OpReopenLog, ID: id})
+	return err
 }
 
 // Resize sets the size of the container's terminal, in characters.
 func (c *Client) Resize(ctx context.Context, id string, width, height uint16) error {
-	return errdefs.ErrNotImplemented
+	_, err := c.call(ctx, Request{Op: OpResize, ID: id, Width: width, Height: height})
+	return err
 }
 
-// CloseStdin closes the container's stdin for good.
-func (c *Client) CloseStdin(ctx context.Context, id string) error { return errdefs.ErrNotImplemented }
+// CloseStdin closes the container's stdin for good, once what was sent before has been taken.
+func (c *Client) CloseStdin(ctx context.Context, id string) error {
+	_, err := c.call(ctx, Request{Op: OpCloseStdin, ID: id})
+	return err
+}
 
 // Forget drops the record of an exited container; unknown containers are no error. The shim keeps
 // running ones (errdefs.ErrFailedPrecondition). The status file is left to its owner.
-func (c *Client) Forget(ctx context.Context, id string) error { return errdefs.ErrNotImplemented }
+func (c *Client) Forget(ctx context.Context, id string) error {
+	_, err := c.call(ctx, Request{Op: OpForget, ID: id})
+	return err
+}
 
 // Shutdown ends the shim. It is refused with errdefs.ErrFailedPrecondition while it serves a task
 // that has not been deleted, unless force is set; a forced shutdown leaves the containers running
 // without a parent. A shim that is gone already is no error.
-func (c *Client) Shutdown(ctx context.Context, force bool) error { return errdefs.ErrNotImplemented }
+func (c *Client) Shutdown(ctx context.Context, force bool) error {
+	_, err := c.call(ctx, Request{Op: OpShutdown, Force: force})
+	if errdefs.IsUnavailable(err) && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist)) {
+		return nil
+	}
+	return err
+}
+
+// Watch calls fn with a snapshot of every container, EventSynced, and then every change, until ctx is
+// done, fn fails, or the connection breaks (errdefs.ErrUnavailable: the shim died, or this watcher was
+// too slow; watch again, nothing is lost). Watch blocks.
+func (c *Client) Watch(ctx context.Context, fn func(Event) error) error {
+	conn, err := c.open(ctx, Request{Op: OpWatch})
+	if err != nil {
+		return err
+	}
+	defer conn.close()
+	for {
+		var e Event
+		if err := ReadMessage(conn.r, MaxResponseBytes, &e); err != nil {
+			return conn.wrap(ctx, err)
+		}
+		if err := fn(e); err != nil {
+			return err
+		}
+	}
+}
+
+// conn is one connection, carrying one request.
+type conn struct {
+	*net.UnixConn
+	r    *bufio.Reader
+	path string
+	stop func() bool
+}
+
+// close ends the connection and its tie to the context.
+func (c *conn) close() {
+	c.stop()
+	c.UnixConn.Close()
+}
+
+// wrap explains an error on the connection.
+func (c *conn) wrap(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return fmt.Errorf("shim at %s: %w", c.path, cause)
+	}
+	if errdefs.IsInvalidArgument(err) {
+		return fmt.Errorf("shim at %s: %w", c.path, err)
+	}
+	return fmt.Errorf("shim at %s: connection broken: %w: %w", c.path, err, errdefs.ErrUnavailable)
+}
+
+// call makes a request and returns its response.
+func (c *Client) call(ctx context.Context, req Request) (*Response, error) {
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.close()
+	return conn.ask(ctx, req)
+}
+
+// open makes a request whose connection goes on to be used after the response.
+func (c *Client) open(ctx context.Context, req Request) (*conn, error) {
+	actx, cancel := withDeadline(ctx)
+	defer cancel()
+	conn, err := c.dial(actx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.ask(actx, req); err != nil {
+		conn.close()
+		return nil, err
+	}
+	if !conn.stop() {
+		conn.close()
+		return nil, fmt.Errorf("shim at %s: %w", c.path, context.Cause(actx))
+	}
+	conn.tie(ctx)
+	return conn, nil
+}
+
+func (c *Client) dial(ctx context.Context) (*conn, error) {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "unix", c.path)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, fmt.Errorf("shim at %s: connect: %w", c.path, cause)
+		}
+		return nil, fmt.Errorf("shim at %s: connect: %w: %w", c.path, err, errdefs.ErrUnavailable)
+	}
+	conn := &conn{UnixConn: nc.(*net.UnixConn), r: bufio.NewReaderSize(nc, 4<<10), path: c.path}
+	conn.tie(ctx)
+	return conn, nil
+}
+
+// tie makes the end of ctx break the connection.
+func (c *conn) tie(ctx context.Context) {
+	c.stop = context.AfterFunc(ctx, func() { c.UnixConn.Close() })
+}
+
+func (c *conn) ask(ctx context.Context, req Request) (*Response, error) {
+	req.Version = ProtocolVersion
+	b, err := AppendMessage(nil, req)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Write(b); err != nil {
+		return nil, c.wrap(ctx, err)
+	}
+	var resp Response
+	if err := ReadMessage(c.r, MaxResponseBytes, &resp); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, c.wrap(ctx, err)
+	}
+	if err := resp.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", req.describe(), err)
+	}
+	return &resp, nil
+}
+
+func (r Request) describe() string {
+	if r.ID == "" {
+		return string(r.Op)
+	}
+	return fmt.Sprintf("%s of container %s", r.Op, r.ID)
+}
+
+func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, callTimeout)
+}

@@ -2,8 +2,27 @@ package shim
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+	"k8s.io/klog/v2"
+)
+
+const (
+	// EnvControlFD names the file descriptor of the control socket in the shim's environment.
+	// Without it berth-shim behaves like any containerd shim.
+	EnvControlFD = "BERTH_SHIM_CONTROL_FD"
+	// TaskFD and ControlFD are the descriptors of the inherited listeners.
+	TaskFD    = 3
+	ControlFD = 4
+	// envTTRPCAddress is containerd's name for the address to publish events to.
+	envTTRPCAddress = "TTRPC_ADDRESS"
 )
 
 // LaunchSpec says which shim to start for which pod.
@@ -20,8 +39,8 @@ type LaunchSpec struct {
 	// socket, to which task events are published. An empty TTRPCAddress publishes none.
 	ContainerdAddress string
 	TTRPCAddress      string
-	// OOMScoreAdj is set on the shim where the kernel allows it. Containers get their own
-	// from their OCI spec.
+	// OOMScoreAdj is set on the shim where the kernel allows it. Children inherit it: every OCI
+	// spec must therefore set process.oomScoreAdj.
 	OOMScoreAdj int
 	// ExtraEnv is added to the shim's environment, which is otherwise minimal: PATH, and what berth-shim needs.
 	ExtraEnv []string
@@ -29,52 +48,157 @@ type LaunchSpec struct {
 	Debug bool
 }
 
-// Process is a running (or ended) shim process. It is told apart from a recycled PID by its start
-// time and held by a pidfd.
-type Process struct{}
+func (s LaunchSpec) validate() error {
+	for _, f := range []struct{ name, path string }{{"binary", s.Binary}, {"state directory", s.StateDir}} {
+		if !filepath.IsAbs(f.path) {
+			return fmt.Errorf("shim: launch: %s %q is not an absolute path: %w", f.name, f.path, errdefs.ErrInvalidArgument)
+		}
+	}
+	return nil
+}
 
 // Launch starts the pod's shim and returns when it has been exec'd; clients may connect at once,
 // they wait in the sockets' backlog. The shim outlives the caller. A shim that is alive for the
-// pod already is returned instead (errors: ErrInvalidArgument for a bad spec).
+// pod already is returned instead. errdefs.ErrInvalidArgument: the spec is bad.
 func Launch(ctx context.Context, spec LaunchSpec) (*Process, error) {
-	return nil, errdefs.ErrNotImplemented
+	if err := spec.validate(); err != nil {
+		return nil, err
+	}
+	task, control, err := SocketPaths(spec.StateDir, spec.PodID)
+	if err != nil {
+		return nil, err
+	}
+	podDir := PodDir(spec.StateDir, spec.PodID)
+	if p, err := Find(podDir); err == nil {
+		return p, nil
+	} else if !errdefs.IsNotFound(err) {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("shim of pod %s: launch: %w", spec.PodID, err)
+	}
+	i := info{
+		Version: infoVersion, PodID: spec.PodID, StateDir: spec.StateDir,
+		Task: task, Control: control, Binary: spec.Binary,
+	}
+	// The record precedes the process: a daemon that dies in between knows where to look.
+	if err := i.write(); err != nil {
+		return nil, fmt.Errorf("shim of pod %s: record: %w", spec.PodID, err)
+	}
+	p, err := start(ctx, spec, i)
+	if err != nil {
+		return nil, fmt.Errorf("shim of pod %s: launch: %w", spec.PodID, err)
+	}
+	return p, nil
 }
 
-// Find returns the shim that was started for the pod whose directory is podDir
-// (<state>/pods/<podID>), by a former daemon perhaps. errdefs.ErrNotFound: none was ever started, or
-// it is dead.
-func Find(podDir string) (*Process, error) { return nil, errdefs.ErrNotImplemented }
+// start makes the sockets, runs the shim with them and completes the record.
+func start(ctx context.Context, spec LaunchSpec, i info) (_ *Process, err error) {
+	var files []*os.File
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+		if err != nil {
+			if cerr := Cleanup(i.StateDir, i.PodID); cerr != nil {
+				klog.FromContext(ctx).Error(cerr, "Cannot clean up after a shim that did not start", "pod", i.PodID)
+			}
+		}
+	}()
+	if err := os.MkdirAll(filepath.Dir(i.Task), 0o700); err != nil {
+		return nil, err
+	}
+	for _, path := range []string{i.Task, i.Control} {
+		l, err := listen(path)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, l)
+	}
+	podDir := PodDir(spec.StateDir, spec.PodID)
+	stderr, err := os.OpenFile(filepath.Join(podDir, logFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, stderr)
 
-// PID of the shim.
-func (p *Process) PID() int { return 0 }
+	cmd := command(spec, podDir, stderr, files[:2])
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	reap := func() { _ = cmd.Wait() }
+	i.PID = cmd.Process.Pid
+	if _, i.StartTime, err = procStat(i.PID); err == nil {
+		err = i.write()
+	}
+	if err != nil {
+		_ = cmd.Process.Kill()
+		reap()
+		return nil, err
+	}
+	if err := setOOMScore(i.PID, spec.OOMScoreAdj); err != nil {
+		klog.FromContext(ctx).V(4).Info("Cannot set the OOM score of the shim", "pod", i.PodID, "err", err)
+	}
+	p, err := newProcess(i, reap)
+	if errdefs.IsNotFound(err) {
+		err = fmt.Errorf("%s ended at once, see %s: %w", spec.Binary, stderr.Name(), errdefs.ErrUnavailable)
+	}
+	return p, err
+}
 
-// TaskEndpoint is the address for containerd.WithTaskAPIEndpoint, "ttrpc+unix://<path>".
-func (p *Process) TaskEndpoint() string { return "" }
+// command is the shim's command line, as containerd's own shims take it, and its environment.
+func command(spec LaunchSpec, podDir string, stderr *os.File, listeners []*os.File) *exec.Cmd {
+	ns := spec.Namespace
+	if ns == "" {
+		ns = defaultNamespace
+	}
+	args := []string{"-namespace", ns, "-id", spec.PodID, "-address", spec.ContainerdAddress}
+	if spec.Debug {
+		args = append(args, "-debug")
+	}
+	cmd := exec.Command(spec.Binary, args...)
+	cmd.Dir = podDir
+	cmd.Stdout, cmd.Stderr = stderr, stderr
+	cmd.ExtraFiles = listeners
+	cmd.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"),
+		EnvControlFD + "=" + strconv.Itoa(ControlFD),
+		// Two, so that a busy log does not hold up the task API; more cost memory each.
+		"GOMAXPROCS=2",
+	}, spec.ExtraEnv...)
+	if spec.TTRPCAddress != "" {
+		cmd.Env = append(cmd.Env, envTTRPCAddress+"="+spec.TTRPCAddress)
+	}
+	// A session of its own: no terminal's signal reaches it, and nothing ties it to its parent.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd
+}
 
-// ControlPath is the path of the control socket, for Dial.
-func (p *Process) ControlPath() string { return "" }
+// listen makes a listening unix socket for the shim to inherit, in place of a stale one.
+func listen(path string) (*os.File, error) {
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("socket %s: %w", path, err)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("bind %s: %w", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if err := unix.Listen(fd, unix.SOMAXCONN); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("listen %s: %w", path, err)
+	}
+	return f, nil
+}
 
-// Client is a client of the shim's control socket.
-func (p *Process) Client() *Client { return NewClient(p.ControlPath()) }
-
-// Alive reports whether the process exists and is not a zombie.
-func (p *Process) Alive() bool { return false }
-
-// Kill sends SIGKILL and waits until the process is gone or ctx is done. A dead shim is no error.
-func (p *Process) Kill(ctx context.Context) error { return errdefs.ErrNotImplemented }
-
-// Wait returns when the process has ended (nil) or ctx is done.
-func (p *Process) Wait(ctx context.Context) error { return errdefs.ErrNotImplemented }
-
-// Stop asks the shim to shut down (see Client.Shutdown), waits for its end, and kills it when ctx
-// ends first or it does not answer. Its sockets and shim.json are removed.
-func (p *Process) Stop(ctx context.Context, force bool) error { return errdefs.ErrNotImplemented }
-
-// Cleanup removes what a dead shim of the pod left under stateDir: sockets, shim.json, shim.log.
-func Cleanup(stateDir, podID string) error { return errdefs.ErrNotImplemented }
-
-// SocketPaths are the paths of a pod's task and control socket. It fails with
-// errdefs.ErrInvalidArgument when stateDir is too long for a unix socket address.
-func SocketPaths(stateDir, podID string) (task, control string, err error) {
-	return "", "", errdefs.ErrNotImplemented
+func setOOMScore(pid, score int) error {
+	return os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte(strconv.Itoa(score)), 0)
 }

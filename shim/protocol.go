@@ -32,8 +32,6 @@ const (
 	EventStarted EventType = "started"
 	EventExited  EventType = "exited"
 	EventDeleted EventType = "deleted"
-	// EventKeepalive says that the shim is there; it carries no record.
-	EventKeepalive EventType = "keepalive"
 )
 
 // Event is one element of a watch. Events of a watch come in order and none is left out: a watcher
