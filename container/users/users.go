@@ -8,12 +8,6 @@
 // reader out of those directories or make it read more than a bounded amount.
 package users
 
-import (
-	"fmt"
-
-	"github.com/containerd/errdefs"
-)
-
 // UserSpec is a request for a user.
 type UserSpec struct {
 	// User is a name, or a decimal UID. Empty means UID 0.
@@ -53,12 +47,4 @@ type FS interface {
 	// errdefs.ErrNotFound when there is no such file (fs.ErrNotExist as well),
 	// errdefs.ErrInvalidArgument when it is not a regular file or larger than limit bytes.
 	ReadFile(path string, limit int64) ([]byte, error)
-}
-
-// Lookup resolves spec in root. A user or group name that the image does not
-// know is errdefs.ErrNotFound; a number that is out of range or a file that
-// cannot be parsed is errdefs.ErrInvalidArgument. A numeric user that
-// /etc/passwd does not list is allowed.
-func Lookup(root FS, spec UserSpec) (Resolved, error) {
-	return Resolved{}, fmt.Errorf("resolving user %q: %w", spec.User, errdefs.ErrNotImplemented)
 }
