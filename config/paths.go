@@ -19,6 +19,9 @@ func (p Paths) PIDFile() string { return filepath.Join(p.State, "berthd.pid") }
 // the same directories.
 func (p Paths) LockFile() string { return filepath.Join(p.State, "berthd.lock") }
 
+// RootLockFile guards Root in the same way against a daemon with another State.
+func (p Paths) RootLockFile() string { return filepath.Join(p.Root, "berthd.lock") }
+
 // Socket is the CRI socket unless address says otherwise.
 func (p Paths) Socket() string { return filepath.Join(p.State, "berth.sock") }
 

@@ -117,35 +117,3 @@ func describe(value *unstable.Node) string {
 		return fmt.Sprintf("the %s %s", strings.ToLower(value.Kind.String()), value.Data)
 	}
 }
-
-// nearest returns the candidate a misspelt key most likely stands for, or "".
-func nearest(key string, candidates []string) string {
-	best, at := "", max(2, len(key)/3)+1
-	for _, c := range candidates {
-		if d := distance(strings.ToLower(key), c); d < at {
-			best, at = c, d
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
-}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/berth-run/berth/config/suggest"
 )
 
 // readTOML decodes one document on top of c. The document is first compared
@@ -138,7 +140,7 @@ func (r *reader) unknown(path []string, line int, parent reflect.Type) {
 		r.complain(path, line, "unknown key: %s is %s", strings.Join(path[:len(path)-1], "."), expected(parent))
 		return
 	}
-	if near := nearest(path[len(path)-1], keysOf(parent)); near != "" {
+	if near := suggest.Nearest(path[len(path)-1], keysOf(parent)); near != "" {
 		r.complain(path, line, "unknown key; did you mean %q?", near)
 		return
 	}

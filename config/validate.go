@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"path"
@@ -31,10 +32,13 @@ func (c *Config) Validate() error {
 	v.images()
 	v.podsAndContainers()
 	v.security()
-	if len(v.problems) > 0 {
-		return v.problems
+	if len(v.problems) == 0 {
+		return nil
 	}
-	return nil
+	slices.SortStableFunc(v.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Origin.File, b.Origin.File), cmp.Compare(a.Origin.Line, b.Origin.Line))
+	})
+	return v.problems
 }
 
 // validator collects problems; its methods take the dotted key they speak of.

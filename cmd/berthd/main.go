@@ -1,0 +1,60 @@
+// Command berthd is the Kubernetes node runtime: it serves the CRI and runs
+// pods. Without a subcommand it serves; see `berthd --help`.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/berth-run/berth/config"
+)
+
+// version is set by the linker (-X main.version=...).
+var version = "unknown"
+
+// The exit codes. A wrong command line and a wrong configuration share one: in
+// both cases starting again does not help before a person has acted.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() { os.Exit(execute(os.Args[1:])) }
+
+// execute runs the command line and returns the exit code.
+func execute(args []string) int {
+	cmd := newCommand()
+	cmd.SetArgs(args)
+	err := cmd.Execute()
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, message(err))
+	if isUsage(err) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// message is what the user reads. Problems of the configuration have a line
+// each, which begins with its place so that editors can jump to it.
+func message(err error) string {
+	var problems config.Problems
+	if errors.As(err, &problems) {
+		return fmt.Sprintf("berthd: the configuration is not valid:\n%s", problems)
+	}
+	return "berthd: " + err.Error()
+}
+
+func isUsage(err error) bool {
+	var usage usageError
+	var problems config.Problems
+	return errors.As(err, &usage) || errors.As(err, &problems)
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+// Unwrap returns the cause.
+func (u usageError) Unwrap() error { return u.error }

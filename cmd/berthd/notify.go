@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
+	"k8s.io/klog/v2"
+)
+
+// What systemd is told, see sd_notify(3). All of it is without effect where
+// systemd did not start the daemon, that is, without NOTIFY_SOCKET.
+
+// notifyReady says that the CRI socket answers; status is shown by systemctl.
+func notifyReady(status string) {
+	message := daemon.SdNotifyReady
+	if status != "" {
+		message += "\nSTATUS=" + status
+	}
+	notify(message)
+}
+
+// notifyStopping says that a clean end has begun.
+func notifyStopping() { notify(daemon.SdNotifyStopping) }
+
+// notifyReloading says that the configuration is read again; notifyReady ends it.
+func notifyReloading() {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return
+	}
+	notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
+}
+
+func notify(message string) {
+	if _, err := daemon.SdNotify(false, message); err != nil {
+		klog.Background().Error(err, "Cannot tell systemd about the daemon's state")
+	}
+}
+
+// watchdog tells systemd that the daemon lives for as long as healthy says so,
+// until ctx ends. Without a WatchdogSec it returns at once. A daemon that fails
+// its own health check is silent, which lets systemd restart it.
+func watchdog(ctx context.Context, healthy func(context.Context) error) {
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || interval <= 0 {
+		return
+	}
+	ticker := time.NewTicker(interval / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		check, cancel := context.WithTimeout(ctx, interval/3)
+		err := healthy(check)
+		cancel()
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "The health check failed; systemd gets no sign of life")
+			continue
+		}
+		notify(daemon.SdNotifyWatchdog)
+	}
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/pprof"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/klog/v2"
+
+	"github.com/berth-run/berth/config"
+)
+
+// stopMargin is how long the daemon may take to stop beyond pod.drain_timeout,
+// before it is ended with a dump of what it waits for.
+const stopMargin = 20 * time.Second
+
+// serve loads the configuration, takes possession of the directories and runs
+// the daemon until a signal ends it.
+func serve(o *options) error {
+	c, err := o.load()
+	if err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("has to run as root: it makes namespaces, mounts and control groups")
+	}
+	logs := setUpLogging(c.Log, os.Stderr)
+	defer klog.Flush()
+	unix.Umask(0o022)
+	release, err := acquire(c.Paths())
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	signal.Ignore(unix.SIGPIPE)
+	defer signal.Stop(signals)
+	r := &reloader{options: o, logs: logs, current: c}
+	go handleSignals(signals, stop, c.Pod.DrainTimeout.Duration+stopMargin, r.reload)
+	return run(ctx, c)
+}
+
+// handleSignals calls stop on the first signal that asks for it and ends the
+// process on the second one, or when stopping takes longer than bound.
+func handleSignals(signals <-chan os.Signal, stop func(), bound time.Duration, reload func()) {
+	var overdue <-chan time.Time
+	stopping := false
+	for {
+		select {
+		case s, ok := <-signals:
+			switch {
+			case !ok:
+				return
+			case s == unix.SIGHUP:
+				reload()
+			case stopping:
+				klog.Background().Info("Ending at once", "signal", s.String())
+				klog.Flush()
+				os.Exit(128 + int(s.(syscall.Signal)))
+			default:
+				stopping = true
+				klog.Background().Info("Stopping; pods go on running", "signal", s.String())
+				notifyStopping()
+				overdue = time.After(bound)
+				stop()
+			}
+		case <-overdue:
+			fmt.Fprintf(os.Stderr, "berthd: did not stop within %s; this is what it was doing:\n", bound)
+			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+			os.Exit(exitFailure)
+		}
+	}
+}
+
+// reloader applies what may change while the daemon runs. It is used by one
+// goroutine only.
+type reloader struct {
+	options *options
+	logs    *logging
+	current *config.Config
+}
+
+// reload reads the configuration again. A configuration with a mistake changes
+// nothing.
+func (r *reloader) reload() {
+	logger := klog.Background()
+	notifyReloading()
+	defer notifyReady("")
+	next, err := r.options.load()
+	if err != nil {
+		logger.Error(err, "Reloading failed; the configuration stays as it was")
+		return
+	}
+	var waiting []string
+	for _, key := range r.current.Changed(next) {
+		if !config.Reloadable(key) {
+			waiting = append(waiting, key)
+		}
+	}
+	r.logs.setLevel(next.Log.Level)
+	r.current.Log.Level = next.Log.Level
+	logger.Info("Reloaded the configuration", "logLevel", next.Log.Level, "waitingForRestart", waiting)
+}
