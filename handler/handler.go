@@ -1,0 +1,251 @@
+// Package handler resolves runtime handlers, which a RuntimeClass of Kubernetes
+// names, to what runs their pods: a shim, an OCI runtime binary, a snapshotter,
+// options.
+package handler
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"time"
+
+	"github.com/containerd/containerd/api/types/runc/options"
+	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"k8s.io/klog/v2"
+
+	"github.com/berth-run/berth/config"
+	"github.com/berth-run/berth/config/companions"
+	"github.com/berth-run/berth/container/hostinfo"
+	"github.com/berth-run/berth/container/spec"
+)
+
+// Handler is one way to run pods. It does not change after Resolve.
+type Handler struct {
+	// Name as RunPodSandboxRequest.runtime_handler gives it.
+	Name string
+	// Shim is containerd's runtime name: the absolute path of berth-shim, or
+	// what the configuration says for a foreign shim.
+	Shim string
+	// Foreign is set for a containerd shim that is not Berth's: it is started by
+	// containerd, and its streams are read by berthd.
+	Foreign bool
+	// Binary is the OCI runtime's absolute path, empty for a foreign shim.
+	Binary string
+	// Snapshotter of the handler's containers.
+	Snapshotter string
+	// Systemd says that cgroup paths are in systemd's form.
+	Systemd bool
+	// Spec is what the handler changes in OCI specs.
+	Spec spec.Runtime
+	// UserNamespaces says whether pods of the handler may have one.
+	UserNamespaces bool
+	// Timeout bounds a single operation of the shim.
+	Timeout time.Duration
+
+	config   config.Handler
+	runcRoot string
+}
+
+// Set are the configured handlers.
+type Set struct {
+	byName       map[string]*Handler
+	defaultName  string
+	descriptions []*runtimeapi.RuntimeHandler
+}
+
+// Resolve finds the binaries of all configured handlers. A handler whose binary
+// is missing is fatal when it is the default one, and else left out with a
+// warning, since the node can do without it.
+func Resolve(ctx context.Context, cfg *config.Config, find *companions.Finder, host *hostinfo.Info, systemd bool) (*Set, error) {
+	set := &Set{byName: map[string]*Handler{}, defaultName: cfg.Runtime.DefaultHandler}
+	for name, hc := range cfg.Runtime.Handlers {
+		h, err := resolve(ctx, cfg, name, hc, find, host, systemd)
+		if err != nil && name == set.defaultName {
+			return nil, fmt.Errorf("runtime.handlers.%s (the default handler): %w", name, err)
+		}
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "Runtime handler left out; pods that name it will be refused", "handler", name)
+			continue
+		}
+		set.byName[name] = h
+	}
+	if set.byName[set.defaultName] == nil {
+		return nil, fmt.Errorf("runtime.default_handler: no handler %q is configured: %w", set.defaultName, errdefs.ErrInvalidArgument)
+	}
+	set.describe()
+	return set, nil
+}
+
+func resolve(ctx context.Context, cfg *config.Config, name string, hc config.Handler, find *companions.Finder, host *hostinfo.Info, systemd bool) (*Handler, error) {
+	h := &Handler{
+		Name:        name,
+		Snapshotter: hc.Snapshotter,
+		Systemd:     systemd,
+		Timeout:     hc.Timeout.Duration,
+		config:      hc,
+		runcRoot:    cfg.Paths().RuncRoot(),
+		Spec: spec.Runtime{
+			PrivilegedWithoutHostDevices: hc.PrivilegedWithoutHostDevices,
+			PodAnnotations:               hc.PodAnnotations,
+			ContainerAnnotations:         hc.ContainerAnnotations,
+		},
+	}
+	if h.Snapshotter == "" {
+		h.Snapshotter = cfg.Containerd.Snapshotter
+	}
+	if hc.CgroupDriver != config.CgroupAuto {
+		h.Systemd = hc.CgroupDriver == config.CgroupSystemd
+	}
+	if hc.BaseSpec != "" {
+		base, err := readBaseSpec(hc.BaseSpec)
+		if err != nil {
+			return nil, err
+		}
+		h.Spec.BaseSpec = base
+	}
+	if hc.Shim != "" {
+		h.Shim, h.Foreign = hc.Shim, true
+		h.UserNamespaces = hc.UserNamespaces == config.Yes
+		return h, nil
+	}
+	return h, h.resolveOwn(ctx, find, host)
+}
+
+// resolveOwn finds berth-shim and the OCI runtime it drives, and asks that what
+// it can do.
+func (h *Handler) resolveOwn(ctx context.Context, find *companions.Finder, host *hostinfo.Info) error {
+	var err error
+	if h.Shim, err = find.Find(companions.Shim); err != nil {
+		return err
+	}
+	binary := h.config.Path
+	if binary == "" {
+		binary = h.Name
+	}
+	if h.Binary, err = find.Find(binary); err != nil {
+		return err
+	}
+	if h.Spec.Features, err = hostinfo.QueryRuntime(ctx, h.Binary, host); err != nil {
+		return err
+	}
+	h.UserNamespaces = h.Spec.Features.UserNamespaces
+	if h.config.UserNamespaces != config.Auto {
+		h.UserNamespaces = h.config.UserNamespaces == config.Yes
+	}
+	return nil
+}
+
+func readBaseSpec(file string) (*specs.Spec, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("base_spec: %w", err)
+	}
+	s := &specs.Spec{}
+	if err := json.Unmarshal(raw, s); err != nil {
+		return nil, fmt.Errorf("base_spec %s is no OCI runtime specification: %w", file, err)
+	}
+	return s, nil
+}
+
+// Get finds a handler; "" is the default one. An unknown name is
+// errdefs.ErrInvalidArgument.
+func (s *Set) Get(name string) (*Handler, error) {
+	if name == "" {
+		name = s.defaultName
+	}
+	if h, ok := s.byName[name]; ok {
+		return h, nil
+	}
+	names := make([]string, 0, len(s.byName))
+	for n := range s.byName {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return nil, fmt.Errorf("runtime handler %q is not configured; [runtime.handlers] has %q: %w", name, names, errdefs.ErrInvalidArgument)
+}
+
+// Snapshotters maps the handlers' names to their snapshotters, "" being the
+// default handler.
+func (s *Set) Snapshotters() map[string]string {
+	out := map[string]string{"": s.byName[s.defaultName].Snapshotter}
+	for n, h := range s.byName {
+		out[n] = h.Snapshotter
+	}
+	return out
+}
+
+// CRI are the handlers and their features for StatusResponse.runtime_handlers,
+// the default one under "" as well.
+func (s *Set) CRI() []*runtimeapi.RuntimeHandler { return s.descriptions }
+
+// List are the handlers in the order of their names.
+func (s *Set) List() []*Handler {
+	out := make([]*Handler, 0, len(s.byName))
+	for _, h := range s.byName {
+		out = append(out, h)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+func (s *Set) describe() {
+	add := func(name string, h *Handler) {
+		s.descriptions = append(s.descriptions, &runtimeapi.RuntimeHandler{
+			Name: name,
+			Features: &runtimeapi.RuntimeHandlerFeatures{
+				RecursiveReadOnlyMounts: h.Spec.Features.RecursiveReadOnly,
+				UserNamespaces:          h.UserNamespaces,
+			},
+		})
+	}
+	add("", s.byName[s.defaultName])
+	for _, h := range s.List() {
+		add(h.Name, h)
+	}
+}
+
+// Options is the options message of a task or container of this handler. ioUID
+// and ioGID own the pipes of the process: root of its user namespace, else 0.
+func (h *Handler) Options(ioUID, ioGID uint32) any {
+	if !h.Foreign || h.config.Shim == "io.containerd.runc.v2" {
+		binary := h.Binary
+		if h.Foreign {
+			binary = h.config.Options.BinaryName
+		}
+		return &options.Options{
+			BinaryName:    binary,
+			Root:          h.runcRoot,
+			SystemdCgroup: h.Systemd,
+			IoUid:         ioUID,
+			IoGid:         ioGID,
+		}
+	}
+	o := h.config.Options
+	if o.ConfigPath == "" && o.ConfigBody == "" {
+		return nil
+	}
+	typeURL := o.TypeURL
+	if typeURL == "" {
+		typeURL = "runtimeoptions.v1.Options"
+	}
+	return &runtimeoptions.Options{TypeUrl: typeURL, ConfigPath: o.ConfigPath, ConfigBody: []byte(o.ConfigBody)}
+}
+
+// Root is runc's --root directory for the handler's containers.
+func (h *Handler) Root(namespace string) string { return filepath.Join(h.runcRoot, namespace) }
+
+// MarshalOptions encodes Options for a container record; nil when there are none.
+func (h *Handler) MarshalOptions() (typeurl.Any, error) {
+	o := h.Options(0, 0)
+	if o == nil {
+		return nil, nil
+	}
+	return typeurl.MarshalAny(o)
+}

@@ -1,0 +1,157 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/cni"
+	"github.com/berth-run/berth/config"
+	"github.com/berth-run/berth/container/hostinfo"
+	"github.com/berth-run/berth/engine"
+	"github.com/berth-run/berth/flight"
+	"github.com/berth-run/berth/handler"
+	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/shim"
+	"github.com/berth-run/berth/steps"
+	"github.com/berth-run/berth/task"
+)
+
+// Options are what a Manager works with.
+type Options struct {
+	Config   *config.Config
+	Engine   *engine.Engine
+	Network  *cni.Manager
+	Handlers *handler.Set
+	Cgroups  *cgroup.Host
+	Host     *hostinfo.Info
+	// InitBinary is the path of berth-init.
+	InitBinary string
+	// Observe is told about every step of every operation; may be nil.
+	Observe steps.Observer
+	// Changed is told about pods that were created, stopped or removed; may be nil.
+	Changed func(s *Sandbox, what runtimeapi.ContainerEventType)
+}
+
+// Workloads are the containers of pods, as far as a pod's life concerns them.
+type Workloads interface {
+	// StopPod ends all containers of a pod and returns when they have ended.
+	StopPod(ctx context.Context, podID string) error
+	// RemovePod removes all containers of a pod, running or not.
+	RemovePod(ctx context.Context, podID string) error
+	// ShimEvent passes on what a pod's shim reports of its containers.
+	ShimEvent(podID string, e shim.Event)
+	// ShimLost says that the pod's shim died; its containers have no parent.
+	ShimLost(podID string)
+}
+
+// Manager owns all pods of the node.
+type Manager struct {
+	Options
+	paths  config.Paths
+	client *containerd.Client
+	store  store
+	tasks  *task.Service
+
+	workloads Workloads
+	queue     *cni.Queue
+
+	pods    *index.Index[*Sandbox]
+	flights flight.Group
+	slots   chan struct{} // bounds concurrent starts; nil is no bound
+
+	mu    sync.Mutex
+	byKey map[string]*Sandbox
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+// New makes a manager; Recover has to be called before anything else.
+func New(o Options, workloads Workloads) *Manager {
+	m := &Manager{
+		Options:   o,
+		paths:     o.Config.Paths(),
+		client:    o.Engine.Client,
+		store:     store{o.Engine.Client},
+		tasks:     task.New(o.Engine.Client, o.Config.Containerd.CallTimeout.Duration),
+		workloads: workloads,
+		pods:      index.New[*Sandbox]("pod sandbox"),
+		byKey:     map[string]*Sandbox{},
+	}
+	if n := o.Config.Pod.MaxConcurrentStarts; n > 0 {
+		m.slots = make(chan struct{}, n)
+	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.queue = cni.NewQueue(o.Network.Detach, cni.QueueOptions{MaxDelay: o.Config.CNI.DelRetryMax.Duration})
+	m.running.Go(func() { _ = m.queue.Run(m.ctx) })
+	return m
+}
+
+// Close waits for calls under way until ctx ends and stops following shims. Pods
+// go on running.
+func (m *Manager) Close(ctx context.Context) error {
+	err := m.flights.Drain(ctx)
+	m.cancel()
+	m.running.Wait()
+	return err
+}
+
+// Get finds a pod by ID or unique prefix, hidden ones excepted.
+func (m *Manager) Get(id string) (*Sandbox, error) {
+	s, err := m.pods.Get(id)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// DetachQueue is the state of the background CNI DELs.
+func (m *Manager) DetachQueue() cni.QueueStats { return m.queue.Stats() }
+
+// slot waits for the right to start a pod.
+func (m *Manager) slot(ctx context.Context) (release func(), err error) {
+	if m.slots == nil {
+		return func() {}, nil
+	}
+	select {
+	case m.slots <- struct{}{}:
+		return func() { <-m.slots }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for a turn to start the pod: %w", ctx.Err())
+	}
+}
+
+// bounded detaches ctx from its caller and gives the operation its own end.
+func (m *Manager) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), m.Config.Pod.OperationTimeout.Duration)
+}
+
+func (m *Manager) changed(s *Sandbox, what runtimeapi.ContainerEventType) {
+	if m.Changed != nil {
+		m.Changed(s, what)
+	}
+}
+
+// save writes the record as it is in memory after change.
+func (m *Manager) save(ctx context.Context, s *Sandbox, change func(*Record)) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	r := s.record
+	s.mu.Unlock()
+	change(&r)
+	if err := m.store.update(ctx, s.ID, &r); err != nil {
+		return err
+	}
+	s.set(func() { s.record = r })
+	return nil
+}
+
+const shimStopTimeout = 10 * time.Second

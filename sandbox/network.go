@@ -1,0 +1,171 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"k8s.io/klog/v2"
+
+	"github.com/berth-run/berth/cni"
+	"github.com/berth-run/berth/sandbox/netns"
+)
+
+// namespaceSpec says which namespaces are pinned for the pod.
+func (m *Manager) namespaceSpec(s *Sandbox) netns.Spec {
+	own := !s.HostNetwork()
+	spec := netns.Spec{
+		Dir:     m.paths.PodNamespaces(s.ID),
+		Net:     own,
+		UTS:     own,
+		IPC:     !s.HostIPC(),
+		Sysctls: m.sysctls(s),
+	}
+	if own {
+		spec.Hostname = hostname(s)
+	}
+	if u := s.UserNamespace(); u != nil {
+		spec.User = &netns.UserSpec{UIDs: idMaps(u.GetUids()), GIDs: idMaps(u.GetGids())}
+	}
+	return spec
+}
+
+// sysctls are those of the request, and the defaults that let containers without
+// capabilities listen on low ports and send pings.
+func (m *Manager) sysctls(s *Sandbox) map[string]string {
+	out := map[string]string{}
+	if !s.HostNetwork() && m.Config.Container.EnableUnprivilegedPorts {
+		out["net.ipv4.ip_unprivileged_port_start"] = "0"
+	}
+	// In a user namespace the range would have to lie inside the mapping.
+	if !s.HostNetwork() && m.Config.Container.EnableUnprivilegedICMP && s.UserNamespace() == nil {
+		out["net.ipv4.ping_group_range"] = "0 2147483647"
+	}
+	for k, v := range s.Config.GetLinux().GetSysctls() {
+		out[strings.ReplaceAll(k, "/", ".")] = v
+	}
+	return out
+}
+
+// hostname of the pod; the host's where the request has none.
+func hostname(s *Sandbox) string {
+	if h := s.Config.GetHostname(); h != "" {
+		return h
+	}
+	h, _ := os.Hostname()
+	return h
+}
+
+func idMaps(in []*runtimeapi.IDMapping) []netns.IDMap {
+	out := make([]netns.IDMap, 0, len(in))
+	for _, m := range in {
+		out = append(out, netns.IDMap{ContainerID: m.GetContainerId(), HostID: m.GetHostId(), Length: m.GetLength()})
+	}
+	return out
+}
+
+// attachment is the pod as CNI plugins see it; it follows from the record alone.
+func (m *Manager) attachment(s *Sandbox) (cni.Attachment, error) {
+	meta, dns := s.Config.GetMetadata(), s.Config.GetDnsConfig()
+	att := cni.Attachment{
+		PodID:        s.ID,
+		Namespace:    meta.GetNamespace(),
+		Name:         meta.GetName(),
+		UID:          meta.GetUid(),
+		NetNS:        m.paths.PodNetNS(s.ID),
+		Annotations:  s.Config.GetAnnotations(),
+		CgroupParent: s.CgroupParent,
+		DNS:          cni.DNS{Servers: dns.GetServers(), Searches: dns.GetSearches(), Options: dns.GetOptions()},
+	}
+	for i, p := range s.Config.GetPortMappings() {
+		if p.GetHostPort() == 0 {
+			continue
+		}
+		mapping := cni.PortMapping{
+			Protocol:      strings.ToLower(p.GetProtocol().String()),
+			ContainerPort: p.GetContainerPort(),
+			HostPort:      p.GetHostPort(),
+		}
+		if ip := p.GetHostIp(); ip != "" {
+			addr, err := netip.ParseAddr(ip)
+			if err != nil {
+				return att, invalid("config.port_mappings[%d].host_ip %q is no IP address", i, ip)
+			}
+			mapping.HostIP = addr
+		}
+		att.Ports = append(att.Ports, mapping)
+	}
+	return att, nil
+}
+
+func (m *Manager) attachNetwork(ctx context.Context, s *Sandbox) error {
+	if s.HostNetwork() {
+		return nil
+	}
+	att, err := m.attachment(s)
+	if err != nil {
+		return err
+	}
+	result, err := m.Network.Attach(ctx, att)
+	if err != nil {
+		return fmt.Errorf("attach to the network: %w", err)
+	}
+	ips := make([]string, 0, len(result.IPs))
+	for _, ip := range result.IPs {
+		ips = append(ips, ip.String())
+	}
+	s.set(func() { s.record.IPs, s.record.Interface = ips, result.Interface })
+	return nil
+}
+
+// detachNetwork runs CNI DEL once. A failure does not hold up the pod: the DEL
+// is owed from then on, which deleteRecord sees to.
+func (m *Manager) detachNetwork(ctx context.Context, s *Sandbox) error {
+	if m.detached(s) {
+		return nil
+	}
+	att, err := m.attachment(s)
+	if err != nil {
+		return err
+	}
+	if err := m.Network.Detach(ctx, att); err != nil {
+		klog.FromContext(ctx).Error(err, "CNI DEL failed; it is retried in the background", "pod", klog.KRef(att.Namespace, att.Name), "id", s.ID)
+		m.retryDetach(s)
+		return nil
+	}
+	s.set(func() { s.record.Detached = true })
+	return nil
+}
+
+// detached says that no CNI DEL is owed.
+func (m *Manager) detached(s *Sandbox) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.HostNetwork() || s.record.Detached
+}
+
+// retryDetach puts the DEL into the background queue. When it succeeds for a pod
+// that is otherwise gone, the record goes too.
+func (m *Manager) retryDetach(s *Sandbox) {
+	att, err := m.attachment(s)
+	if err != nil {
+		return
+	}
+	m.queue.Add(att, func() {
+		ctx, cancel := m.bounded(m.ctx)
+		defer cancel()
+		s.set(func() { s.record.Detached = true })
+		var err error
+		if s.Phase() == Removed {
+			err = m.store.delete(ctx, s.ID)
+		} else {
+			err = m.save(ctx, s, func(r *Record) { r.Detached = true })
+		}
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "Cannot note that a CNI DEL has succeeded; it is repeated at the next start", "id", s.ID)
+		}
+	})
+}

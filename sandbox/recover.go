@@ -1,0 +1,194 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/klog/v2"
+
+	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/sandbox/netns"
+	"github.com/berth-run/berth/shim"
+	"github.com/berth-run/berth/steps"
+)
+
+// recoveryParallelism bounds how many pods are looked at side by side at start.
+const recoveryParallelism = 16
+
+// Load reads the records that earlier daemons left and builds the index. It
+// changes nothing; Resume does. The error is for a store that cannot be read: a
+// single record that cannot be is reported in the log and left alone.
+func (m *Manager) Load(ctx context.Context) error {
+	if err := netns.PrepareRoot(m.paths.Pods()); err != nil {
+		return fmt.Errorf("prepare the directory of pods: %w", err)
+	}
+	records, err := m.store.list(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		s, err := m.load(r)
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "Cannot read a pod's record; the pod is left alone", "id", r.id)
+			continue
+		}
+		m.add(s)
+	}
+	return nil
+}
+
+func (m *Manager) load(r stored) (*Sandbox, error) {
+	record, config, err := parseRecord(r.raw)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sandbox{
+		ID: r.id, Config: config, HandlerName: record.Handler, CreatedAt: record.CreatedAt, record: *record,
+		// Nobody sees the pod before Resume has found out what is left of it.
+		hidden: record.Phase == Creating || record.Phase == Removed,
+	}
+	if s.Handler, err = m.Handlers.Get(record.Handler); err != nil {
+		// The handler was taken out of the configuration. The default one can
+		// still take the pod apart.
+		s.stopped = true
+		if s.Handler, err = m.Handlers.Get(""); err != nil {
+			return nil, err
+		}
+	}
+	if record.ProcessLabel != "" {
+		spec.ReserveSELinuxLabel(record.ProcessLabel)
+	}
+	return s, m.place(s)
+}
+
+// Resume finds out what is left of each pod: half-made ones are undone, owed CNI
+// DELs queued, shims of ready ones followed. Containers must have been loaded.
+func (m *Manager) Resume(ctx context.Context) error {
+	var g errgroup.Group
+	g.SetLimit(recoveryParallelism)
+	for _, s := range m.pods.List() {
+		g.Go(func() error {
+			if err := m.resume(ctx, s); err != nil {
+				klog.FromContext(ctx).Error(err, "Cannot recover a pod; it is not ready", "id", s.ID)
+				s.set(func() { s.hidden, s.stopped = false, true })
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return m.sweep(ctx)
+}
+
+func (m *Manager) resume(ctx context.Context, s *Sandbox) error {
+	switch s.Phase() {
+	case Creating:
+		return m.undo(ctx, s)
+	case Removed:
+		m.forget(s)
+		m.retryDetach(s)
+		return nil
+	case Stopped:
+		s.set(func() { s.stopped = true })
+		if !m.detached(s) {
+			m.retryDetach(s)
+		}
+		return nil
+	}
+	return m.resumeReady(ctx, s)
+}
+
+// undo takes apart a pod that was being made when the daemon ended.
+func (m *Manager) undo(ctx context.Context, s *Sandbox) error {
+	if err := m.workloads.RemovePod(ctx, s.ID); err != nil {
+		return err
+	}
+	root := m.plan(s).(steps.Seq)
+	if err := m.planOf("Recover", root, nil).Down(ctx); err != nil {
+		return err
+	}
+	m.forget(s)
+	return nil
+}
+
+// resumeReady checks that a pod which should be ready is so, and takes up its shim.
+func (m *Manager) resumeReady(ctx context.Context, s *Sandbox) error {
+	alive := m.pinned(s)
+	if !alive {
+		klog.FromContext(ctx).Info("The pod's namespaces are gone, as after a reboot; it is not ready", "id", s.ID)
+		s.set(func() { s.stopped = true })
+	}
+	if s.Handler.Foreign {
+		if st, err := m.tasks.Get(ctx, s.ID); err == nil && st.Running {
+			s.set(func() { s.initPID = st.PID })
+		} else {
+			s.set(func() { s.stopped = true })
+		}
+		return nil
+	}
+	p, err := shim.Find(m.paths.Pod(s.ID))
+	if err != nil {
+		m.workloads.ShimLost(s.ID)
+		if s.needsInit() {
+			s.set(func() { s.stopped = true })
+		}
+		return nil
+	}
+	m.adopt(s, p)
+	return nil
+}
+
+// pinned says whether the pod's namespaces are all there.
+func (m *Manager) pinned(s *Sandbox) bool {
+	want := m.namespaceSpec(s)
+	have, err := netns.Verify(m.paths.PodNamespaces(s.ID))
+	if err != nil {
+		return false
+	}
+	return (!want.Net || have.Net) && (!want.IPC || have.IPC) && (!want.UTS || have.UTS) && (want.User == nil || have.User)
+}
+
+// sweep removes directories of pods that have no record: what a crash between the
+// record's end and the directory's left.
+func (m *Manager) sweep(ctx context.Context) error {
+	entries, err := os.ReadDir(m.paths.Pods())
+	if err != nil {
+		return fmt.Errorf("look for directories without a record: %w", err)
+	}
+	known, err := m.store.list(ctx)
+	if err != nil {
+		return err
+	}
+	recorded := map[string]bool{}
+	for _, r := range known {
+		recorded[r.id] = true
+	}
+	for _, e := range entries {
+		if recorded[e.Name()] || !e.IsDir() {
+			continue
+		}
+		klog.FromContext(ctx).Info("Removing the directory of a pod that has no record", "id", e.Name())
+		if err := m.sweepOne(ctx, e.Name()); err != nil {
+			klog.FromContext(ctx).Error(err, "Cannot remove it", "id", e.Name())
+		}
+	}
+	return nil
+}
+
+func (m *Manager) sweepOne(ctx context.Context, id string) error {
+	if p, err := shim.Find(m.paths.Pod(id)); err == nil {
+		stop, cancel := context.WithTimeout(ctx, shimStopTimeout)
+		defer cancel()
+		if err := p.Stop(stop, true); err != nil {
+			return err
+		}
+	}
+	s := &Sandbox{ID: id}
+	for _, undo := range []action{m.unmountShm, m.removeNamespaces, m.removeDirectory} {
+		if err := undo(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}

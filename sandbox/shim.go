@@ -1,0 +1,137 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"k8s.io/klog/v2"
+
+	"github.com/berth-run/berth/shim"
+)
+
+// shimOOMScoreAdj keeps the kernel from killing the process that would report
+// the OOM kill.
+const shimOOMScoreAdj = -998
+
+// rewatchDelay is the pause before following a shim again that cut us off.
+const rewatchDelay = 200 * time.Millisecond
+
+// startShim starts the pod's shim, or takes up the one that runs. Foreign shims
+// are started by containerd with their first task.
+func (m *Manager) startShim(ctx context.Context, s *Sandbox) error {
+	if s.Handler.Foreign {
+		return nil
+	}
+	p, err := shim.Launch(ctx, shim.LaunchSpec{
+		Binary:            s.Handler.Shim,
+		PodID:             s.ID,
+		StateDir:          m.paths.State,
+		ContainerdAddress: m.Engine.Address,
+		TTRPCAddress:      m.Engine.TTRPCAddress,
+		OOMScoreAdj:       shimOOMScoreAdj,
+	})
+	if err != nil {
+		return fmt.Errorf("start the pod's shim: %w", err)
+	}
+	m.adopt(s, p)
+	return nil
+}
+
+// EnsureShim returns the pod's shim for a new container, a fresh one when the
+// former died. Foreign handlers have none: nil.
+func (m *Manager) EnsureShim(ctx context.Context, s *Sandbox) (*shim.Process, error) {
+	if s.Handler.Foreign {
+		return nil, nil
+	}
+	if p := s.Shim(); p != nil && p.Alive() {
+		return p, nil
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if p := s.Shim(); p != nil && p.Alive() {
+		return p, nil
+	}
+	if !s.Ready() {
+		return nil, fmt.Errorf("pod sandbox %s is not ready: %w", s.ID, errdefs.ErrFailedPrecondition)
+	}
+	if err := m.startShim(ctx, s); err != nil {
+		return nil, err
+	}
+	return s.Shim(), nil
+}
+
+// adopt takes a shim as the pod's and follows it.
+func (m *Manager) adopt(s *Sandbox, p *shim.Process) {
+	s.set(func() { s.shim = p })
+	m.running.Go(func() { m.follow(s, p) })
+}
+
+// follow passes on what the shim reports, until the daemon ends, the shim dies,
+// or the pod has another one. Every new watch begins with the present state, so
+// nothing is missed in between.
+func (m *Manager) follow(s *Sandbox, p *shim.Process) {
+	log := klog.FromContext(m.ctx)
+	for {
+		err := p.Client().Watch(m.ctx, func(e shim.Event) error {
+			m.shimEvent(s, e)
+			return nil
+		})
+		switch {
+		case m.ctx.Err() != nil || s.Shim() != p:
+			return
+		case !p.Alive():
+			m.shimLost(s, p)
+			return
+		}
+		log.V(2).Info("Lost the connection to a shim that is alive; following it again", "id", s.ID, "err", err)
+		select {
+		case <-time.After(rewatchDelay):
+		case <-m.ctx.Done():
+			return
+		}
+	}
+}
+
+func (m *Manager) shimEvent(s *Sandbox, e shim.Event) {
+	if e.Record.ID == s.ID {
+		m.initEvent(s, e.Record)
+		return
+	}
+	m.workloads.ShimEvent(s.ID, e)
+}
+
+// shimLost handles a shim that died under a pod. The containers' processes have
+// lost their parent and their log: they are ended by their owner. The pod stays,
+// the next container gets a new shim.
+func (m *Manager) shimLost(s *Sandbox, p *shim.Process) {
+	klog.FromContext(m.ctx).Error(nil, "The pod's shim died; its containers are ended", "id", s.ID, "shimPID", p.PID())
+	s.set(func() {
+		if s.shim == p {
+			s.shim = nil
+		}
+	})
+	m.workloads.ShimLost(s.ID)
+	if s.needsInit() && s.Phase() == Ready {
+		m.initLost(s)
+	}
+}
+
+// stopShim ends the shim once nothing of the pod runs.
+func (m *Manager) stopShim(ctx context.Context, s *Sandbox) error {
+	p := s.Shim()
+	s.set(func() { s.shim = nil })
+	if p == nil && !s.Handler.Foreign {
+		p, _ = shim.Find(m.paths.Pod(s.ID))
+	}
+	if p == nil {
+		return shim.Cleanup(m.paths.State, s.ID)
+	}
+	ctx, cancel := context.WithTimeout(ctx, shimStopTimeout)
+	defer cancel()
+	if err := p.Stop(ctx, true); err != nil {
+		return fmt.Errorf("stop the pod's shim (pid %d): %w", p.PID(), err)
+	}
+	return nil
+}
