@@ -49,8 +49,8 @@ func (i *Image) Name() string {
 }
 
 // User gives Image.uid and Image.username of the CRI: uid is nil when the
-// configuration names the user by name, or none at all (root, uid 0, is
-// reported then).
+// configuration names the user by name, or names none (both are empty then,
+// which the kubelet takes for root).
 func (i *Image) User() (uid *int64, username string) {
 	return userOf(i.Config.Config.User)
 }

@@ -1,0 +1,267 @@
+package imageservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// fetcher walks the content of one image, top down, into the content store.
+type fetcher struct {
+	p    *pull
+	fail context.CancelCauseFunc // ends the whole pull on the first error
+
+	mu       sync.Mutex
+	t        target
+	manifest ocispec.Manifest
+}
+
+// handle fetches one descriptor and returns its children. It is called side by
+// side for the layers.
+func (f *fetcher) handle(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	children, err := f.dispatch(ctx, desc)
+	if err != nil {
+		f.fail(cause(ctx, err))
+	}
+	return children, err
+}
+
+func (f *fetcher) dispatch(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	switch {
+	case images.IsIndexType(desc.MediaType):
+		return f.index(ctx, desc)
+	case images.IsManifestType(desc.MediaType):
+		return f.image(ctx, desc)
+	case images.IsConfigType(desc.MediaType):
+		return nil, f.config(ctx, desc)
+	}
+	return nil, f.layer(ctx, desc)
+}
+
+func (f *fetcher) index(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	raw, err := f.small(ctx, desc, "index", maxManifestSize)
+	if err != nil {
+		return nil, err
+	}
+	idx, err := parseIndex(raw)
+	if err != nil {
+		return nil, err
+	}
+	fit, err := selectManifests(idx, f.p.s.platform, f.p.s.platformText)
+	if err != nil {
+		return nil, err
+	}
+	// All children are labelled, as other tools do, so that a label always
+	// stands for the same child whoever fetches further platforms.
+	all := images.HandlerFunc(func(context.Context, ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		return idx.Manifests, nil
+	})
+	if _, err := f.label(all)(ctx, desc); err != nil {
+		return nil, err
+	}
+	return fit[:1], nil
+}
+
+func (f *fetcher) image(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	raw, err := f.small(ctx, desc, "manifest", maxManifestSize)
+	if err != nil {
+		return nil, err
+	}
+	m, err := parseManifest(raw)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	f.manifest = m
+	f.t.manifest, f.t.layers, f.t.notes, f.t.id = desc, m.Layers, m.Annotations, m.Config.Digest.String()
+	f.mu.Unlock()
+	f.p.progress.update(func(g *Progress) {
+		g.LayersTotal = len(m.Layers)
+		g.BytesTotal += m.Config.Size
+		for _, l := range m.Layers {
+			g.BytesTotal += l.Size
+		}
+	})
+	children := images.HandlerFunc(func(context.Context, ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		return append([]ocispec.Descriptor{m.Config}, m.Layers...), nil
+	})
+	return f.label(children)(ctx, desc)
+}
+
+// label makes a handler that notes what it returns as references of desc, which
+// is how containerd's garbage collector finds them.
+func (f *fetcher) label(h images.HandlerFunc) images.HandlerFunc {
+	labels := images.ChildGCLabels
+	if f.p.s.opts.DiscardUnpackedLayers {
+		labels = images.ChildGCLabelsFilterLayers
+	}
+	return images.SetChildrenMappedLabels(f.p.s.client.ContentStore(), h, labels)
+}
+
+// config fetches and checks the configuration. Layers come only after it, so an
+// image that does not fit this node costs no more than this.
+func (f *fetcher) config(ctx context.Context, desc ocispec.Descriptor) error {
+	raw, err := f.small(ctx, desc, "configuration", maxConfigSize)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := parseConfig(raw, len(f.manifest.Layers))
+	if err != nil {
+		return err
+	}
+	if err := checkPlatform(c, f.p.s.platform, f.p.s.platformText); err != nil {
+		return err
+	}
+	f.t.config, f.t.rawConfig = c, raw
+	return nil
+}
+
+// layer downloads one layer.
+func (f *fetcher) layer(ctx context.Context, desc ocispec.Descriptor) error {
+	began := time.Now()
+	fetched, err := f.p.download(ctx, desc, "layer "+desc.Digest.String(), nil)
+	if err != nil {
+		return err
+	}
+	f.p.layerFetched(desc, fetched, time.Since(began))
+	return nil
+}
+
+func (p *pull) layerFetched(desc ocispec.Descriptor, fetched bool, took time.Duration) {
+	p.progress.mu.Lock()
+	p.progress.p.LayersDone++
+	host := p.progress.p.Host
+	if fetched {
+		p.progress.layersFetched++
+	}
+	p.progress.mu.Unlock()
+	if h := p.s.opts.Hooks.LayerFetched; fetched && h != nil {
+		h(host, desc.Size, took)
+	}
+}
+
+// small fetches a blob and returns it.
+func (f *fetcher) small(ctx context.Context, desc ocispec.Descriptor, what string, limit int64) ([]byte, error) {
+	if desc.Size > limit {
+		return nil, malformed("%s of %d bytes, more than %d", what, desc.Size, limit)
+	}
+	if _, err := f.p.download(ctx, desc, what+" "+desc.Digest.String(), nil); err != nil {
+		return nil, err
+	}
+	return readSmall(ctx, f.p.s.client.ContentStore(), desc, limit)
+}
+
+// download brings a blob into the content store, under the lease in ctx, and
+// reports whether it came over the network. What arrives is also written to tee.
+// Content that does not match its digest is thrown away and asked of the next
+// host.
+func (p *pull) download(ctx context.Context, desc ocispec.Descriptor, what string, tee *layerStream) (bool, error) {
+	failed := &RegistryError{What: what}
+	for {
+		err := p.downloadOnce(ctx, desc, failed, tee)
+		if err == nil {
+			return true, nil
+		}
+		if errdefs.IsAlreadyExists(err) {
+			p.progress.have(desc.Size)
+			return false, nil
+		}
+		if !errors.Is(err, errCorrupt) {
+			return false, cause(ctx, err)
+		}
+		if tee != nil {
+			tee.spoil()
+		}
+	}
+}
+
+// downloadOnce is download without another try after corrupt content.
+func (p *pull) downloadOnce(ctx context.Context, desc ocispec.Descriptor, failed *RegistryError, tee *layerStream) error {
+	cs := p.s.client.ContentStore()
+	ref := remotes.MakeRefKey(ctx, desc)
+	w, err := content.OpenWriter(ctx, cs, content.WithRef(ref), content.WithDescriptor(desc))
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	st, err := w.Status()
+	if err != nil {
+		return fmt.Errorf("content store: %w", err)
+	}
+	t := p.newTransfer(ctx, desc, failed)
+	defer t.Close()
+	if st.Offset > 0 {
+		t.startAt(st.Offset)
+		p.progress.have(st.Offset)
+		tee.spoil()
+	}
+	if err := p.copyBlob(w, t, tee); err != nil {
+		return err
+	}
+	err = w.Commit(ctx, desc.Size, desc.Digest)
+	if err == nil || errdefs.IsAlreadyExists(err) {
+		return nil
+	}
+	if !errdefs.IsFailedPrecondition(err) {
+		return fmt.Errorf("storing %s: %w", what(failed), err)
+	}
+	p.progress.have(-desc.Size)
+	w.Close()
+	return p.corrupt(ctx, t, ref, failed, err)
+}
+
+func what(e *RegistryError) string { return e.What }
+
+// copyBlob writes the transfer to the content store, and to the stream that the
+// unpacking reads from.
+func (p *pull) copyBlob(w io.Writer, t *transfer, tee *layerStream) error {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	for {
+		n, err := t.Read(*buf)
+		if n > 0 {
+			if _, werr := w.Write((*buf)[:n]); werr != nil {
+				return fmt.Errorf("writing %s: %w", t.failed.What, werr)
+			}
+			tee.write((*buf)[:n])
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// copyBuffers are shared by all downloads.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+
+// corrupt throws away what a host delivered instead of the blob. The error is
+// errCorrupt while there are other hosts to ask.
+func (p *pull) corrupt(ctx context.Context, t *transfer, ref string, failed *RegistryError, err error) error {
+	if aerr := p.s.client.ContentStore().Abort(ctx, ref); aerr != nil && !errdefs.IsNotFound(aerr) {
+		return fmt.Errorf("throwing away corrupt content: %w", aerr)
+	}
+	if len(t.hosts) == 0 {
+		// All of it was there before this pull: nobody is to blame yet.
+		return errCorrupt
+	}
+	p.reg.demote(t.host())
+	failed.Hosts = append(failed.Hosts, p.hostFailed(t.host(), failed.What, fmt.Errorf("%w: %v", errCorrupt, err)))
+	if len(t.hosts) == 1 {
+		return failed
+	}
+	return errCorrupt
+}

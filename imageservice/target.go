@@ -1,0 +1,111 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// target is what the content behind an image record says, read once.
+type target struct {
+	desc      ocispec.Descriptor
+	manifest  ocispec.Descriptor
+	layers    []ocispec.Descriptor
+	config    ocispec.Image
+	rawConfig []byte
+	id        string
+	notes     map[string]string // annotations of the manifest
+}
+
+// size is what the image takes as content.
+func (t *target) size() uint64 {
+	n := uint64(t.manifest.Size) + uint64(len(t.rawConfig))
+	for _, l := range t.layers {
+		n += uint64(l.Size)
+	}
+	return n
+}
+
+// loadTarget reads manifest and configuration for this platform from the content
+// store. ErrNotFound when they are not there (a record of another platform, or a
+// pull by another tool that is not done).
+func (s *Service) loadTarget(ctx context.Context, desc ocispec.Descriptor) (*target, error) {
+	return s.loadTargetAt(ctx, desc, desc, 0)
+}
+
+func (s *Service) loadTargetAt(ctx context.Context, root, desc ocispec.Descriptor, depth int) (*target, error) {
+	if depth > maxIndexDepth {
+		return nil, malformed("indexes nested more than %d deep", maxIndexDepth)
+	}
+	raw, err := readSmall(ctx, s.client.ContentStore(), desc, maxManifestSize)
+	if err != nil {
+		return nil, err
+	}
+	if images.IsIndexType(desc.MediaType) {
+		idx, err := parseIndex(raw)
+		if err != nil {
+			return nil, err
+		}
+		fit, err := selectManifests(idx, s.platform, s.platformText)
+		if err != nil {
+			return nil, err
+		}
+		// An import may hold fewer platforms than its index names.
+		var first error
+		for _, d := range fit {
+			t, err := s.loadTargetAt(ctx, root, d, depth+1)
+			if err == nil {
+				return t, nil
+			}
+			if first == nil {
+				first = err
+			}
+		}
+		return nil, first
+	}
+	if !images.IsManifestType(desc.MediaType) {
+		return nil, malformed("media type %q is neither manifest nor index", desc.MediaType)
+	}
+	return s.loadManifest(ctx, root, desc, raw)
+}
+
+func (s *Service) loadManifest(ctx context.Context, root, desc ocispec.Descriptor, raw []byte) (*target, error) {
+	m, err := parseManifest(raw)
+	if err != nil {
+		return nil, err
+	}
+	rawConfig, err := readSmall(ctx, s.client.ContentStore(), m.Config, maxConfigSize)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseConfig(rawConfig, len(m.Layers))
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPlatform(c, s.platform, s.platformText); err != nil {
+		return nil, err
+	}
+	return &target{
+		desc: root, manifest: desc, layers: m.Layers, config: c, rawConfig: rawConfig,
+		id: m.Config.Digest.String(), notes: m.Annotations,
+	}, nil
+}
+
+// readSmall reads a blob that has to fit in memory.
+func readSmall(ctx context.Context, cs content.Provider, desc ocispec.Descriptor, limit int64) ([]byte, error) {
+	if desc.Size > limit {
+		return nil, malformed("%s of %d bytes, more than %d", desc.MediaType, desc.Size, limit)
+	}
+	raw, err := content.ReadBlob(ctx, cs, desc)
+	if err != nil {
+		if errdefs.IsNotFound(err) {
+			return nil, fmt.Errorf("content %s (%s) is not in the store: %w", desc.Digest, desc.MediaType, errdefs.ErrNotFound)
+		}
+		return nil, fmt.Errorf("reading %s (%s): %w", desc.Digest, desc.MediaType, err)
+	}
+	return raw, nil
+}

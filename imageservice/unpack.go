@@ -1,0 +1,136 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/diff"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/unpack"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
+)
+
+// fetchAndUnpack brings the content and the snapshots of an image, layers side by
+// side: each is unpacked as soon as it is here, and the snapshots are linked in
+// order at the end (where the snapshotter can do so). The first error ends all
+// of it, and nothing runs any more when it returns.
+func (p *pull) fetchAndUnpack(ctx context.Context, desc ocispec.Descriptor) (*target, error) {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	f := &fetcher{p: p, fail: fail}
+	f.t.desc = desc
+	u, err := p.newUnpacker(ctx, fail)
+	if err != nil {
+		return nil, err
+	}
+	err = images.Dispatch(ctx, u.Unpack(images.HandlerFunc(f.handle)), nil, desc)
+	if err != nil {
+		fail(err)
+	}
+	p.progress.stage("unpacking")
+	_, uerr := u.Wait()
+	if err == nil {
+		err = uerr
+	}
+	if err != nil {
+		if c := context.Cause(ctx); c != nil {
+			err = c // the first error, not one that followed from it
+		}
+		return nil, err
+	}
+	if f.t.id == "" || f.t.rawConfig == nil {
+		return nil, malformed("no image manifest behind %s", desc.Digest)
+	}
+	return &f.t, nil
+}
+
+// newUnpacker sets up containerd's unpacker for this pull.
+func (p *pull) newUnpacker(ctx context.Context, fail context.CancelCauseFunc) (*unpack.Unpacker, error) {
+	s := p.s
+	caps, err := s.client.GetSnapshotterCapabilities(ctx, p.snapshotter)
+	if err != nil {
+		return nil, fmt.Errorf("snapshotter %q: %w", p.snapshotter, err)
+	}
+	return unpack.NewUnpacker(ctx, s.client.ContentStore(),
+		unpack.WithUnpackPlatform(unpack.Platform{
+			SnapshotterKey:          p.snapshotter,
+			Snapshotter:             s.client.SnapshotService(p.snapshotter),
+			SnapshotterCapabilities: caps,
+			Applier:                 &applier{p: p, fail: fail, next: s.client.DiffService()},
+		}),
+		unpack.WithDuplicationSuppressor(s.locks),
+		unpack.WithLimiter(semaphore.NewWeighted(int64(s.opts.MaxParallelLayers))),
+		// The unpacker holds this limit while a layer is still on its way, so
+		// it bounds nothing here; what bounds the work is in applier.
+		unpack.WithUnpackLimiter(semaphore.NewWeighted(maxLayers)),
+	)
+}
+
+// applier writes layers to snapshots, not more at once than the node can bear.
+type applier struct {
+	p    *pull
+	fail context.CancelCauseFunc
+	next diff.Applier
+}
+
+// Apply implements diff.Applier.
+func (a *applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mount.Mount, opts ...diff.ApplyOpt) (ocispec.Descriptor, error) {
+	s := a.p.s
+	if err := s.applying.Acquire(ctx, 1); err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	defer s.applying.Release(1)
+	began := time.Now()
+	d, err := a.next.Apply(ctx, desc, mounts, opts...)
+	if err != nil {
+		if ctx.Err() == nil {
+			err = malformed("layer %s (%s) cannot be unpacked: %v", desc.Digest, desc.MediaType, err)
+		}
+		a.fail(err)
+		return d, err
+	}
+	a.p.progress.update(func(g *Progress) { g.LayersUnpacked++ })
+	if h := s.opts.Hooks.LayerUnpacked; h != nil {
+		h(desc.Size, time.Since(began))
+	}
+	return d, nil
+}
+
+// EnsureUnpacked makes sure that the image's layers are snapshots of snapshotter
+// ("" for the default one), which is not so for images that ctr imported. The
+// parent for a container's snapshot is then img.ChainID.
+func (s *Service) EnsureUnpacked(ctx context.Context, img *Image, snapshotter string) error {
+	ctx = s.withNamespace(ctx)
+	setDefault(&snapshotter, s.opts.Snapshotter)
+	if img.ChainID == "" {
+		return nil
+	}
+	sn := s.client.SnapshotService(snapshotter)
+	if _, err := sn.Stat(ctx, img.ChainID); err == nil {
+		return nil
+	} else if !errdefs.IsNotFound(err) {
+		return fmt.Errorf("looking for snapshot %s of image %s: %w", img.ChainID, img.ID, err)
+	}
+	key := "unpack://" + snapshotter + "/" + img.ChainID
+	if err := s.locks.Lock(ctx, key); err != nil {
+		return err
+	}
+	defer s.locks.Unlock(key)
+	// What is begun is finished: a caller that gives up tries again, and finds
+	// it done.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.PullTimeout)
+	defer cancel()
+	i := containerd.NewImageWithPlatform(s.client, images.Image{Name: img.Name(), Target: img.Target}, s.platform)
+	if err := i.Unpack(ctx, snapshotter); err != nil {
+		if errdefs.IsNotFound(err) {
+			return fmt.Errorf("unpacking image %s for snapshotter %q: its layers are not on this node, pull it again: %w", img.Name(), snapshotter, err)
+		}
+		return fmt.Errorf("unpacking image %s for snapshotter %q: %w", img.Name(), snapshotter, err)
+	}
+	return nil
+}
