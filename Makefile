@@ -1,7 +1,7 @@
 # Berth's build. `make help` lists the targets; `make run` is all a new user needs.
 #
 # Berth's own programs are built from ./cmd/*; their companions (runc, containerd, CNI plugins,
-# CRI tools) from small Go modules under cmd/companions that pin each of them by version and hash.
+# CRI tools, kubelet) from small Go modules under cmd/companions that pin each by version and hash.
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -16,14 +16,52 @@ DESTDIR ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
+.PHONY: help
+help: ## list the targets
+	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+.PHONY: run
+run: deps build ## install what is missing, build, run berthd in the foreground
+	@exec $(BIN)/berthd
+
+.PHONY: demo
+demo: deps build busybox ## run a pod of two containers and show what it does
+	@$(GO) run ./test/demo
+
+# ---- Debian packages: what building, running and testing need beyond Go and make ----------------
+#
+# gcc, libc6-dev, libseccomp-dev, pkg-config: runc.     iptables, nftables: CNI plugins.
+# bzip2, xz-utils: the source of the tests' busybox.    iproute2, procps, util-linux: the tests.
+# crun: a second OCI runtime, for the tests of runtime handlers.
+
+DEBS := ca-certificates gcc libc6-dev libseccomp-dev pkg-config iptables nftables \
+	bzip2 crun iproute2 mount procps util-linux xz-utils
+
+.PHONY: deps
+deps: ## install the Debian packages that are missing
+	@missing=(); \
+	for p in $(DEBS); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -q ^installed || missing+=($$p); \
+	done; \
+	if (( $${#missing[@]} )); then \
+		echo "installing $${missing[*]}"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get -q update && apt-get -q -y --no-install-recommends install "$${missing[@]}"; } \
+			>$(BIN)-deps.log 2>&1 || { cat $(BIN)-deps.log; exit 1; }; \
+		rm -f $(BIN)-deps.log; \
+	fi
+
 # ---- Berth's own programs: always handed to go build, which knows what is stale ----------------
 
 OWN := berthd berth-shim berth-init
 
+.PHONY: build
+build: $(OWN) $(BIN)/runc containerd cni critools ## build everything into bin/ (CNI plugins into bin/cni/)
+
 .PHONY: $(OWN)
 $(OWN):
 	@mkdir -p $(BIN)
-	CGO_ENABLED=0 $(GO) build -trimpath -tags "osusergo netgo urfave_cli_no_docs" \
+	@CGO_ENABLED=0 $(GO) build -trimpath -tags "osusergo netgo urfave_cli_no_docs" \
 		-ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/$@ ./cmd/$@
 
 # ---- Companions: rebuilt only when the module that pins them changes ---------------------------
@@ -32,6 +70,7 @@ CONTAINERD := github.com/containerd/containerd/v2
 RUNC       := github.com/opencontainers/runc
 CNI        := github.com/containernetworking/plugins
 CRITOOLS   := sigs.k8s.io/cri-tools
+KUBERNETES := k8s.io/kubernetes
 
 CNI_PLUGINS := main/bridge main/dummy main/host-device main/ipvlan main/loopback main/macvlan \
 	main/ptp main/tap main/vlan ipam/dhcp ipam/host-local ipam/static meta/bandwidth \
@@ -40,39 +79,96 @@ CNI_PLUGINS := main/bridge main/dummy main/host-device main/ipvlan main/loopback
 CONTAINERD_BINS := $(addprefix $(BIN)/,containerd ctr containerd-shim-runc-v2)
 CNI_BINS        := $(addprefix $(BIN)/cni/,$(notdir $(CNI_PLUGINS)))
 CRITOOLS_BINS   := $(BIN)/crictl $(BIN)/critest
-COMPANIONS      := $(BIN)/runc $(CONTAINERD_BINS) $(CNI_BINS) $(CRITOOLS_BINS)
 
-# $(call pinned,MODULE): the version the module beside the first prerequisite pins, e.g. v1.5.2.
-pinned = $$($(GO) list -C $(dir $<) -m -f '{{.Version}}' $(1))
+.PHONY: containerd cni critools
+containerd: $(CONTAINERD_BINS)
+cni: $(CNI_BINS)
+critools: $(CRITOOLS_BINS)
 
-# runc needs cgo (its nsexec stage is C) and libseccomp; static, so that an exec costs no dynamic linking.
+# $(call pinned,MODULE): the version that the module of the first prerequisite pins, e.g. v1.5.2.
+pinned = $$($(GO) list -C $(<D) -m -f '{{.Version}}' $(1))
+
+# A static program without cgo out of the module of the first prerequisite: $(call companion,LDFLAGS).
+companion = @echo "building $(@F)"; CGO_ENABLED=0 $(GO) build -C $(<D) -trimpath -ldflags "-s -w $(1)"
+
+# runc needs cgo (its first stage is C) and libseccomp; static, so that an exec costs no dynamic linking.
 $(BIN)/runc: $(COMP)/runc/go.mod $(COMP)/runc/go.sum
-	CGO_ENABLED=1 $(GO) build -C $(<D) -trimpath -buildmode=pie \
+	@echo "building $(@F)"
+	@CGO_ENABLED=1 $(GO) build -C $(<D) -trimpath -buildmode=pie \
 		-tags "seccomp urfave_cli_no_docs netgo osusergo" \
 		-ldflags "-s -w -linkmode external -extldflags -static-pie" -o $@ $(RUNC)
 
-CONTAINERD_LDFLAGS = -s -w -X $(CONTAINERD)/version.Version=$(call pinned,$(CONTAINERD)) \
-	-X $(CONTAINERD)/version.Package=$(CONTAINERD)
-
 $(CONTAINERD_BINS): $(COMP)/containerd/go.mod $(COMP)/containerd/go.sum
-	CGO_ENABLED=0 $(GO) build -C $(<D) -trimpath \
+	$(call companion,-X $(CONTAINERD)/version.Version=$(call pinned,$(CONTAINERD)) \
+		-X $(CONTAINERD)/version.Package=$(CONTAINERD)) \
 		-tags "urfave_cli_no_docs static_build netgo osusergo$(if $(findstring shim,$@), no_grpc)" \
-		-ldflags "$(CONTAINERD_LDFLAGS)" -o $@ $(CONTAINERD)/cmd/$(@F)
+		-o $@ $(CONTAINERD)/cmd/$(@F)
 
-# One go build for all plugins; the grouped target (&:) runs it once.
+# One go build for all plugins: the grouped target (&:) runs once.
 $(CNI_BINS) &: $(COMP)/cni/go.mod $(COMP)/cni/go.sum
-	mkdir -p $(BIN)/cni
-	CGO_ENABLED=0 $(GO) build -C $(<D) -trimpath \
-		-ldflags "-s -w -X $(CNI)/pkg/utils/buildversion.BuildVersion=$(call pinned,$(CNI))" \
+	@mkdir -p $(BIN)/cni
+	$(call companion,-X $(CNI)/pkg/utils/buildversion.BuildVersion=$(call pinned,$(CNI))) \
 		-o $(BIN)/cni/ $(addprefix $(CNI)/plugins/,$(CNI_PLUGINS))
 
-CRITOOLS_LDFLAGS = -s -w -X $(CRITOOLS)/pkg/version.Version=$(call pinned,$(CRITOOLS))
+CRITOOLS_LDFLAGS = -X $(CRITOOLS)/pkg/version.Version=$(call pinned,$(CRITOOLS))
 
 $(BIN)/crictl: $(COMP)/critools/go.mod $(COMP)/critools/go.sum
-	CGO_ENABLED=0 $(GO) build -C $(<D) -trimpath -ldflags "$(CRITOOLS_LDFLAGS)" -o $@ $(CRITOOLS)/cmd/crictl
+	$(call companion,$(CRITOOLS_LDFLAGS)) -o $@ $(CRITOOLS)/cmd/crictl
 
+# The validation suite is a test package: go test builds it.
 $(BIN)/critest: $(COMP)/critools/go.mod $(COMP)/critools/go.sum
-	CGO_ENABLED=0 $(GO) test -C $(<D) -trimpath -ldflags "$(CRITOOLS_LDFLAGS)" -c -o $@ $(CRITOOLS)/cmd/critest
+	@echo "building $(@F)"
+	@CGO_ENABLED=0 $(GO) test -C $(<D) -trimpath -ldflags "-s -w $(CRITOOLS_LDFLAGS)" \
+		-c -o $@ $(CRITOOLS)/cmd/critest
 
-.PHONY: companions
-companions: $(COMPANIONS)
+# Not part of build: only the end-to-end test wants it. The version is stamped as Kubernetes does.
+KUBE_LDFLAGS = -X k8s.io/component-base/version.gitVersion=$(call pinned,$(KUBERNETES)) \
+	-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36
+
+$(BIN)/kubelet: $(COMP)/kubelet/go.mod $(COMP)/kubelet/go.sum
+	$(call companion,$(KUBE_LDFLAGS)) -o $@ $(KUBERNETES)/cmd/kubelet
+
+# ---- Tests --------------------------------------------------------------------------------------
+
+.PHONY: busybox
+busybox: build/busybox
+build/busybox: test/images/busybox/build.sh
+	@echo "building $(@F)"
+	@$< $@
+
+# test/summary prints a line per package and failures in full, lists at the end what was skipped,
+# and fails when something was that test/summary/skips.txt does not expect. Unit tests run with the
+# race detector; the tests of a whole daemon one package after the other, they share the host.
+.PHONY: test
+test: deps build busybox ## run all tests, the CRI validation suite included
+	@{ rc=0; \
+	$(GO) test -race -json -timeout 20m $$($(GO) list ./... | grep -v /test/) || rc=1; \
+	$(GO) test -json -p 1 -timeout 60m ./test/... || rc=1; \
+	exit $$rc; } | tee build/test.json | $(GO) run ./test/summary -skips test/summary/skips.txt
+
+.PHONY: e2e
+e2e: deps build busybox $(BIN)/kubelet ## run a real kubelet on Berth (its build takes some 5 minutes)
+	@BERTH_E2E=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e
+
+.PHONY: lint
+lint: ## check formatting and vet
+	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	[[ -z $$bad ]] || { echo "not formatted by gofmt: $$bad"; exit 1; }
+	@$(GO) vet ./...
+
+# ---- Installing ---------------------------------------------------------------------------------
+
+.PHONY: install
+install: build ## install below PREFIX (/usr/local) with a systemd unit; DESTDIR is honoured
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/berth $(DESTDIR)/opt/cni/bin \
+		$(DESTDIR)/etc/systemd/system
+	install $(BIN)/berthd $(BIN)/crictl $(BIN)/ctr $(DESTDIR)$(PREFIX)/bin
+	install $(BIN)/berth-shim $(BIN)/berth-init $(BIN)/runc $(BIN)/containerd-shim-runc-v2 \
+		$(DESTDIR)$(PREFIX)/libexec/berth
+	install $(CNI_BINS) $(DESTDIR)/opt/cni/bin
+	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' deploy/berth.service >$(DESTDIR)/etc/systemd/system/berth.service
+	install -m 644 deploy/crictl.yaml $(DESTDIR)/etc/crictl.yaml
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BIN) build
