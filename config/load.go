@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -55,12 +54,12 @@ func sources(file string, required bool) ([]string, error) {
 	case err == nil:
 		files = append(files, file)
 	case required || !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+		return nil, Problems{{Origin: Origin{File: file}, Message: reason(err)}}
 	}
 	dir := file + ".d"
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("reading the configuration's drop-ins: %w", err)
+		return nil, Problems{{Origin: Origin{File: dir}, Message: reason(err)}}
 	}
 	var dropIns []string
 	for _, e := range entries {
@@ -76,9 +75,18 @@ func sources(file string, required bool) ([]string, error) {
 func (c *Config) readFile(name string) Problems {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return Problems{{Origin: Origin{File: name}, Message: err.Error()}}
+		return Problems{{Origin: Origin{File: name}, Message: reason(err)}}
 	}
 	return c.readTOML(name, data)
+}
+
+// reason is what an error of a file operation says besides the file's name.
+func reason(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return "cannot be read: " + pe.Err.Error()
+	}
+	return err.Error()
 }
 
 // Overrides are values from the command line; nil ones were not given.

@@ -141,8 +141,8 @@ func (p Paths) cniConfDir() string { return filepath.Join(p.Root, "cni", "net.d"
 func (p Paths) certsDir() string   { return filepath.Join(p.Root, "certs.d") }
 func (p Paths) cdiDir() string     { return filepath.Join(p.Root, "cdi") }
 
-// LongestSocket is the longest socket path that Berth derives; sun_path bounds
+// longestSocket is the longest socket path that Berth derives; sun_path bounds
 // it.
-func (p Paths) LongestSocket() string {
+func (p Paths) longestSocket() string {
 	return p.ShimTask("0123456789abcdef0123456789abcdef")
 }

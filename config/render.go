@@ -139,7 +139,10 @@ func assignment(e entry) (string, error) {
 	}
 	name := e.key[strings.LastIndexByte(e.key, '.')+1:]
 	rendered := strings.TrimPrefix(strings.TrimSpace(string(out)), "v")
-	return name + plainLiteral.ReplaceAllString(rendered, `"$1"`), nil
+	if !strings.Contains(rendered, `"`) {
+		rendered = plainLiteral.ReplaceAllString(rendered, `"$1"`)
+	}
+	return name + rendered, nil
 }
 
 // plainLiteral is a TOML literal string that means the same in double quotes,

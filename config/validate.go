@@ -74,7 +74,7 @@ func (v *validator) directories() {
 	case strings.HasPrefix(root, state+"/"):
 		v.complain("root", "must not lie in the state directory %s, which does not survive a reboot", state)
 	}
-	if s := c.Paths().LongestSocket(); len(s) > maxSocketPath {
+	if s := c.Paths().longestSocket(); len(s) > maxSocketPath {
 		v.complain("state", "is too long by %d bytes: sockets such as %s may have %d",
 			len(s)-maxSocketPath, s, maxSocketPath)
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -104,7 +105,7 @@ func (f *Finder) ownDirs() []string {
 func (f *Finder) programDirs() []string {
 	dirs := f.ownDirs()
 	for _, dir := range filepath.SplitList(f.Path) {
-		if filepath.IsAbs(dir) {
+		if filepath.IsAbs(dir) && !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}
 	}
