@@ -49,10 +49,12 @@ func newCommand() *cobra.Command {
 		RunE:              func(*cobra.Command, []string) error { return serve(o) },
 	}
 	o.addTo(root.PersistentFlags())
+	root.Flags().SortFlags, root.PersistentFlags().SortFlags = false, false
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(root.UsageTemplate() + exitHelp)
 	root.AddCommand(newServeCommand(o), newConfigCommand(o), newVersionCommand(o))
 	for _, c := range root.Commands() {
+		c.InheritedFlags().SortFlags = false
 		refuseArguments(c)
 	}
 	root.Args = rootArguments

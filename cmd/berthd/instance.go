@@ -17,14 +17,14 @@ import (
 // the pid file. The locks go with the process, however it ends.
 func acquire(p config.Paths) (release func(), err error) {
 	var files []*os.File
-	release = func() {
+	unlock := func() {
 		for _, f := range files {
 			f.Close()
 		}
 	}
 	defer func() {
 		if err != nil {
-			release()
+			unlock()
 		}
 	}()
 	for _, d := range []struct{ dir, lock string }{{p.Root, p.RootLockFile()}, {p.State, p.LockFile()}} {
@@ -43,10 +43,9 @@ func acquire(p config.Paths) (release func(), err error) {
 	if err := os.WriteFile(p.PIDFile(), []byte(pid), 0o644); err != nil {
 		return nil, fmt.Errorf("writing the pid file: %w", err)
 	}
-	locked := release
 	return func() {
-		_ = os.Remove(p.PIDFile())
-		locked()
+		_ = os.Remove(p.PIDFile()) // it says nothing once the lock is free
+		unlock()
 	}, nil
 }
 

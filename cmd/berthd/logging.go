@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"log"
 	"log/slog"
 	"maps"
 	"runtime"
@@ -30,6 +31,7 @@ func setUpLogging(c config.Log, w io.Writer) *logging {
 	l := &logging{}
 	handler := levelled{Handler: newHandler(c.Format, w), level: &l.level}
 	logger := slog.New(handler)
+	log.SetFlags(log.Lshortfile) // makes slog keep the callers of Go's log
 	slog.SetDefault(logger)
 	klog.SetSlogLogger(logger)
 	logrus.SetOutput(io.Discard)

@@ -15,19 +15,23 @@ type options struct {
 	config string
 }
 
+// addTo declares the flags. Their defaults are the configuration's, so the flags
+// themselves have none.
 func (o *options) addTo(flags *pflag.FlagSet) {
 	o.flags = flags
-	flags.SortFlags = false
-	flags.StringVar(&o.config, "config", "", "configuration `FILE`, with drop-ins in FILE.d (default "+config.DefaultFile+")")
-	flags.String("root", "", "`DIR`ectory of what survives a reboot (default "+config.DefaultRoot+")")
-	flags.String("state", "", "`DIR`ectory of what does not, on tmpfs (default "+config.DefaultState+")")
-	flags.String("address", "", "`SOCKET` of the CRI (default STATE/berth.sock)")
-	flags.String("metrics-address", "", "`HOST:PORT` of /metrics; \"\" is none (default "+config.DefaultMetricsAddress+")")
-	flags.String("containerd-address", "", "`SOCKET` of a containerd to use (default: one runs inside berthd)")
-	flags.String("cni-conf-dir", "", "`DIR`ectory of network configurations (default /etc/cni/net.d)")
-	flags.StringSlice("cni-bin-dir", nil, "`DIR`ectory of CNI plugins; may be repeated (default: those shipped with berthd, then /opt/cni/bin)")
-	flags.String("registry-config-dir", "", "`DIR`ectory of HOST/hosts.toml files (default /etc/containerd/certs.d)")
-	flags.String("log-level", "", "lowest `LEVEL` to log: "+strings.Join(config.LogLevels(), ", ")+" (default info)")
+	add := func(name, kind, usage string) { flags.Var(&text{kind: kind}, name, usage) }
+	flags.Var(&text{value: &o.config, kind: "FILE"}, "config",
+		"configuration, with drop-ins in FILE.d (default "+config.DefaultFile+")")
+	add("root", "DIR", "what survives a reboot (default "+config.DefaultRoot+")")
+	add("state", "DIR", "what does not, on a tmpfs (default "+config.DefaultState+")")
+	add("address", "SOCKET", "CRI socket (default STATE/berth.sock)")
+	add("metrics-address", "HOST:PORT", "/metrics and /healthz; \"\" is none (default "+config.DefaultMetricsAddress+")")
+	add("containerd-address", "SOCKET", "containerd to use; \"\" runs one inside berthd (default \"\")")
+	add("cni-conf-dir", "DIR", "network configurations (default /etc/cni/net.d)")
+	flags.Var(&list{kind: "DIR"}, "cni-bin-dir",
+		"CNI plugins; may be repeated (default those shipped with berthd, then /opt/cni/bin)")
+	add("registry-config-dir", "DIR", "HOST/hosts.toml files (default /etc/containerd/certs.d)")
+	add("log-level", "LEVEL", strings.Join(config.LogLevels(), ", ")+" (default info)")
 }
 
 // load returns the configuration that the files and flags make.
@@ -60,13 +64,9 @@ func (o *options) overrides() (config.Overrides, error) {
 			return v, err
 		}
 	}
-	if o.flags.Changed("cni-bin-dir") {
-		dirs, err := o.flags.GetStringSlice("cni-bin-dir")
-		if err != nil {
-			return v, err
-		}
-		v.CNIBinDirs = make([]string, len(dirs))
-		for i, dir := range dirs {
+	if dirs := o.flags.Lookup("cni-bin-dir").Value.(*list); o.flags.Changed("cni-bin-dir") {
+		v.CNIBinDirs = make([]string, len(dirs.values))
+		for i, dir := range dirs.values {
 			if v.CNIBinDirs[i], err = absolute(dir); err != nil {
 				return v, err
 			}
@@ -93,3 +93,47 @@ func absolute(name string) (string, error) {
 	}
 	return filepath.Abs(strings.TrimPrefix(name, scheme))
 }
+
+// text is a flag with one value; kind stands for the value in --help.
+type text struct {
+	value *string
+	kind  string
+}
+
+// String implements pflag.Value.
+func (t *text) String() string {
+	if t.value == nil {
+		return ""
+	}
+	return *t.value
+}
+
+// Set implements pflag.Value.
+func (t *text) Set(s string) error {
+	if t.value == nil {
+		t.value = new(string)
+	}
+	*t.value = s
+	return nil
+}
+
+// Type implements pflag.Value.
+func (t *text) Type() string { return t.kind }
+
+// list is a flag that may be repeated.
+type list struct {
+	values []string
+	kind   string
+}
+
+// String implements pflag.Value.
+func (l *list) String() string { return strings.Join(l.values, ",") }
+
+// Set implements pflag.Value.
+func (l *list) Set(s string) error {
+	l.values = append(l.values, strings.Split(s, ",")...)
+	return nil
+}
+
+// Type implements pflag.Value.
+func (l *list) Type() string { return l.kind }

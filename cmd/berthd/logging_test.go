@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log"
+	"log/slog"
+	"strings"
+	"testing"
+
+	clog "github.com/containerd/log"
+	"k8s.io/klog/v2"
+
+	"github.com/berth-run/berth/config"
+)
+
+// Everything that logs ends in one stream, with one level and one format.
+func TestLoggingText(t *testing.T) {
+	var b bytes.Buffer
+	logs := setUpLogging(config.Log{Level: "info", Format: "text"}, &b)
+	defer klog.ClearLogger()
+
+	klog.InfoS("from klog", "pod", "a/b")
+	klog.Background().V(2).Info("from klog at V(2)")
+	klog.Background().V(4).Info("a detail")
+	klog.ErrorS(errors.New("broken"), "an error")
+	log.Print("from Go's log")
+	slog.Info("from slog", "k", "v")
+	clog.L.WithField("id", "x").Warn("from containerd")
+	clog.L.Info("chatter")
+	klog.Flush()
+	for _, want := range []string{"from klog", `pod="a/b"`, "V(2)", "broken", "from Go's log", "from slog", "from containerd", `id="x"`} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, b.String())
+		}
+	}
+	for _, line := range strings.Split(strings.TrimSpace(b.String()), "\n") {
+		if !strings.Contains(line, "logging_test.go:") {
+			t.Errorf("wrong source line in %s", line)
+		}
+	}
+	for _, unwanted := range []string{"a detail", "chatter"} {
+		if strings.Contains(b.String(), unwanted) {
+			t.Errorf("%q is logged at level info", unwanted)
+		}
+	}
+	logs.setLevel("debug")
+	klog.Background().V(4).Info("a detail")
+	clog.L.Info("chatter")
+	for _, want := range []string{"a detail", "chatter"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not logged at level debug", want)
+		}
+	}
+}
+
+func TestLoggingJSON(t *testing.T) {
+	var b bytes.Buffer
+	setUpLogging(config.Log{Level: "error", Format: "json"}, &b)
+	defer klog.ClearLogger()
+	klog.InfoS("quiet")
+	clog.L.Warn("quiet")
+	klog.ErrorS(errors.New("broken"), "loud", "n", 1)
+	clog.L.WithError(errors.New("torn")).Error("also loud")
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%d lines, want 2:\n%s", len(lines), b.String())
+	}
+	for _, line := range lines {
+		var record map[string]any
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Errorf("%v in %s", err, line)
+		}
+		if record["level"] != "ERROR" || !strings.Contains(record["msg"].(string), "loud") {
+			t.Errorf("record %v", record)
+		}
+	}
+}
