@@ -1,10 +1,62 @@
 package metrics
 
+import (
+	"time"
+
+	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/sandbox/netns"
+)
+
 // Interface holds the counters of one network interface in a pod.
-type Interface struct {
-	// Name is the interface's name in the pod.
-	Name string
-	// Counters since the interface was made.
-	RxBytes, RxPackets, RxErrors, RxDropped uint64
-	TxBytes, TxPackets, TxErrors, TxDropped uint64
+type Interface = netns.InterfaceStats
+
+// Sample is what one pass read of one cgroup. A part is nil when the kernel does
+// not have it (no such controller, no PSI) or when the cgroup vanished meanwhile.
+type Sample struct {
+	CPU      *CPU       `json:"cpu,omitempty"`
+	Memory   *Memory    `json:"memory,omitempty"`
+	IO       []DeviceIO `json:"io,omitempty"`
+	Pids     *Pids      `json:"pids,omitempty"`
+	Hugetlb  []Hugetlb  `json:"hugetlb,omitempty"`
+	Pressure *Pressure  `json:"pressure,omitempty"`
 }
+
+// group is a cgroup to read. unified tells which kind of files its directories
+// have; a hybrid one has v1 files, and those of PSI in its v2 directory.
+type group struct {
+	unified bool
+	dirs    cgroup.Paths
+}
+
+// dir is where a v1 controller's files are; v2 has all in one place.
+func (g group) dir(controller string) string {
+	if g.unified {
+		return g.dirs[""]
+	}
+	return g.dirs[controller]
+}
+
+// reader reads one kind of resource into a sample. All of them are in readers.
+type reader struct {
+	name string
+	read func(f *files, g group, s *Sample) error
+}
+
+// readers lists them in the order of a pass: CPU first, since its time matters most.
+func readers(pageSizes []string) []reader {
+	return []reader{
+		{"cpu", readCPU},
+		{"memory", readMemory},
+		{"io", readIO},
+		{"pids", readPids},
+		{"hugetlb", func(f *files, g group, s *Sample) error { return readHugetlb(f, g, s, pageSizes) }},
+		{"pressure", readPressure},
+	}
+}
+
+// unlimited is the value from which a v1 limit means none: the kernel rounds its
+// largest one down to pages.
+const unlimited = 1 << 62
+
+// nanos turns the microseconds of v2 files into nanoseconds.
+func nanos(usec uint64) uint64 { return usec * uint64(time.Microsecond) }

@@ -2,11 +2,23 @@ package metrics
 
 import (
 	"context"
+	"sync"
 	"time"
 
-	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
-
 	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/sandbox/netns"
+)
+
+const (
+	// defaultMaxAge is within what the kubelet, Prometheus and crictl ask together.
+	defaultMaxAge = time.Second
+	// minWindow is the shortest time a rate is computed over: below it the
+	// scheduler's own granularity shows.
+	minWindow = 100 * time.Millisecond
+	// hugepagesDir lists the machine's huge page sizes.
+	hugepagesDir = "/sys/kernel/mm/hugepages"
+	// blockDir has a link for each block device, named by its number.
+	blockDir = "/sys/dev/block"
 )
 
 // Options configure a Sampler. Zero values are sensible.
@@ -15,42 +27,101 @@ type Options struct {
 	MaxAge time.Duration
 	// Usage accounts writable layers; nil leaves those figures out.
 	Usage *UsageCache
-	// Network reads a pod's interfaces; nil means from the namespace at PodRef.NetnsPath.
-	Network func(ctx context.Context, netnsPath string) ([]Interface, error)
-	// ProcRoot is "/proc" unless a test sets it.
-	ProcRoot string
+	// Network reads the interfaces in the network namespace at a path; nil means netns.Stats.
+	Network func(path string) ([]Interface, error)
 }
 
 // Sampler measures pods and containers on demand. It is safe for concurrent use.
-type Sampler struct{}
+type Sampler struct {
+	host     *cgroup.Host
+	src      Source
+	opts     Options
+	readers  []reader
+	families []family
+	errors   *readErrors
+	devices  *deviceNames
+
+	mu      sync.Mutex
+	last    *pass         // the newest finished pass
+	running chan struct{} // closed when the pass under way is done; nil when none is
+}
 
 // NewSampler returns a sampler of what src lists, on the cgroup layout of host.
-func NewSampler(host *cgroup.Host, src Source, opts Options) *Sampler { return &Sampler{} }
-
-// ContainerStats answers CRI's ContainerStats. A container that is not known is
-// errdefs.ErrNotFound; one that does not run has attributes and writable layer only.
-func (s *Sampler) ContainerStats(ctx context.Context, id string) (*runtimeapi.ContainerStats, error) {
-	return nil, nil
+func NewSampler(host *cgroup.Host, src Source, opts Options) *Sampler {
+	if opts.MaxAge <= 0 {
+		opts.MaxAge = defaultMaxAge
+	}
+	if opts.Network == nil {
+		opts.Network = netns.Stats
+	}
+	return &Sampler{
+		host: host, src: src, opts: opts,
+		readers:  readers(pageSizes(hugepagesDir)),
+		families: families(),
+		errors:   newReadErrors(),
+		devices:  &deviceNames{dir: blockDir, names: map[string]string{}},
+		last:     &pass{},
+	}
 }
 
-// ListContainerStats answers CRI's ListContainerStats for running containers that
-// match the filter (full IDs, all labels). It never fails for a single container.
-func (s *Sampler) ListContainerStats(ctx context.Context, filter *runtimeapi.ContainerStatsFilter) []*runtimeapi.ContainerStats {
-	return nil
+// sample gives a pass that is not older than MaxAge and knows what runs now. Callers
+// that come while one is under way share it. A caller whose context ends gets the newest
+// finished pass instead: its age is in its time, and stale figures are better than none.
+func (s *Sampler) sample(ctx context.Context) *pass {
+	// The pass under way can have begun before something started; the one after it has not.
+	for range 2 {
+		last, done := s.join()
+		if done == nil {
+			return last
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return last
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
 }
 
-// PodSandboxStats answers CRI's PodSandboxStats; errdefs.ErrNotFound for an unknown pod.
-func (s *Sampler) PodSandboxStats(ctx context.Context, id string) (*runtimeapi.PodSandboxStats, error) {
-	return nil, nil
+// join gives the newest pass and, if that will not do, the end of the one under way,
+// which it begins when there is none.
+func (s *Sampler) join() (*pass, chan struct{}) {
+	pods, ctrs := s.src.Pods(), s.src.Containers()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.last.at.IsZero() && time.Since(s.last.at) < s.opts.MaxAge && s.last.knows(pods, ctrs) {
+		return s.last, nil
+	}
+	if s.running == nil {
+		s.running = make(chan struct{})
+		// Not in the caller's own goroutine: its end must not end the pass for the others.
+		go s.run(s.last, s.running)
+	}
+	return s.last, s.running
 }
 
-// ListPodSandboxStats answers CRI's ListPodSandboxStats for ready pods that match the filter.
-func (s *Sampler) ListPodSandboxStats(ctx context.Context, filter *runtimeapi.PodSandboxStatsFilter) []*runtimeapi.PodSandboxStats {
-	return nil
+// knows tells whether a pass has every object in the state that it has now.
+func (p *pass) knows(pods []PodRef, ctrs []ContainerRef) bool {
+	for i := range pods {
+		if have, ok := p.podByID[pods[i].ID]; !ok || have.ref.State != pods[i].State {
+			return false
+		}
+	}
+	for i := range ctrs {
+		if have, ok := p.ctrByID[ctrs[i].ID]; !ok || have.ref.State != ctrs[i].State {
+			return false
+		}
+	}
+	return len(pods) == len(p.pods) && len(ctrs) == len(p.containers)
 }
 
-// MetricDescriptors answers CRI's ListMetricDescriptors.
-func (s *Sampler) MetricDescriptors() []*runtimeapi.MetricDescriptor { return nil }
-
-// PodSandboxMetrics answers CRI's ListPodSandboxMetrics.
-func (s *Sampler) PodSandboxMetrics(ctx context.Context) []*runtimeapi.PodSandboxMetrics { return nil }
+// run makes one pass. The previous one gives the base of rates.
+func (s *Sampler) run(prev *pass, done chan struct{}) {
+	next := s.measure(prev)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last, s.running = next, nil
+	close(done)
+}

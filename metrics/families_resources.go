@@ -1,0 +1,167 @@
+package metrics
+
+import "strings"
+
+func cpuFamilies() []family {
+	cpu := func(name, help string, read func(*CPU) float64) family {
+		return family{name: name, help: help, kind: counter, both: func(m *measured, out emit) {
+			if m.CPU != nil {
+				out(read(m.CPU))
+			}
+		}}
+	}
+	usage := family{
+		name: "container_cpu_usage_seconds_total", help: "CPU time consumed, in core seconds.",
+		kind: counter, labels: []string{"cpu"},
+		both: func(m *measured, out emit) {
+			if m.CPU != nil {
+				out(seconds(m.CPU.Usage), "total")
+			}
+		},
+	}
+	return []family{
+		usage,
+		cpu("container_cpu_user_seconds_total", "CPU time consumed in user mode, in core seconds.",
+			func(c *CPU) float64 { return seconds(c.User) }),
+		cpu("container_cpu_system_seconds_total", "CPU time consumed in the kernel, in core seconds.",
+			func(c *CPU) float64 { return seconds(c.System) }),
+		cpu("container_cpu_cfs_periods_total", "CFS periods that passed with a CPU quota in force.",
+			func(c *CPU) float64 { return float64(c.Periods) }),
+		cpu("container_cpu_cfs_throttled_periods_total", "CFS periods in which the CPU quota was used up.",
+			func(c *CPU) float64 { return float64(c.Throttled) }),
+		cpu("container_cpu_cfs_throttled_seconds_total", "Time that threads waited for the next period's CPU quota, in seconds.",
+			func(c *CPU) float64 { return seconds(c.ThrottledTime) }),
+	}
+}
+
+func memoryFamilies() []family {
+	mem := func(name, help string, read func(*Memory) uint64) family {
+		kind := gauge
+		if strings.HasSuffix(name, "_total") {
+			kind = counter
+		}
+		return family{name: name, help: help, kind: kind, both: func(m *measured, out emit) {
+			if m.Memory != nil {
+				out(float64(read(m.Memory)))
+			}
+		}}
+	}
+	failures := family{
+		name: "container_memory_failures_total", help: "Page faults of the cgroup and those below it, by type.",
+		kind: counter, labels: []string{"failure_type", "scope"},
+		both: func(m *measured, out emit) {
+			if m.Memory != nil {
+				out(float64(m.Memory.Faults), "pgfault", "hierarchy")
+				out(float64(m.Memory.MajorFaults), "pgmajfault", "hierarchy")
+			}
+		},
+	}
+	return []family{
+		mem("container_memory_usage_bytes", "Memory charged, whenever it was last used.", func(m *Memory) uint64 { return m.Usage }),
+		mem("container_memory_working_set_bytes", "Memory charged without file pages that were not used lately.", func(m *Memory) uint64 { return m.WorkingSet }),
+		mem("container_memory_rss", "Anonymous memory in bytes, transparent huge pages and swap cache included.", func(m *Memory) uint64 { return m.RSS }),
+		mem("container_memory_cache", "Memory in bytes that holds pages of files.", func(m *Memory) uint64 { return m.Cache }),
+		mem("container_memory_mapped_file", "Memory in bytes that holds mapped pages of files.", func(m *Memory) uint64 { return m.MappedFile }),
+		mem("container_memory_total_inactive_file_bytes", "Memory that holds pages of files that were not used lately.", func(m *Memory) uint64 { return m.InactiveFile }),
+		mem("container_memory_kernel_usage", "Memory in bytes that the kernel holds for the cgroup.", func(m *Memory) uint64 { return m.Kernel }),
+		mem("container_memory_swap", "Swap in use, in bytes.", func(m *Memory) uint64 { return m.Swap }),
+		mem("container_memory_max_usage_bytes", "Largest memory charged so far.", func(m *Memory) uint64 { return m.Peak }),
+		mem("container_memory_failcnt", "How often the memory limit was reached.", func(m *Memory) uint64 { return m.LimitHits }),
+		mem("container_oom_events_total", "Processes killed for the memory limit.", func(m *Memory) uint64 { return m.OOMKills }),
+		failures,
+	}
+}
+
+func ioFamilies() []family {
+	io := func(name, help string, read func(*DeviceIO) uint64) family {
+		return family{name: name, help: help, kind: counter, labels: []string{"device"}, both: func(m *measured, out emit) {
+			for i := range m.IO {
+				out(float64(read(&m.IO[i])), "/dev/"+m.IO[i].Name)
+			}
+		}}
+	}
+	usage := family{
+		name: "container_blkio_device_usage_total", help: "Bytes transferred from and to block devices, by operation.",
+		kind: counter, labels: []string{"device", "major", "minor", "operation"},
+		both: func(m *measured, out emit) {
+			for i := range m.IO {
+				d := &m.IO[i]
+				major, minor, _ := strings.Cut(d.Device, ":")
+				out(float64(d.ReadBytes), "/dev/"+d.Name, major, minor, "Read")
+				out(float64(d.WriteBytes), "/dev/"+d.Name, major, minor, "Write")
+				out(float64(d.DiscardBytes), "/dev/"+d.Name, major, minor, "Discard")
+			}
+		},
+	}
+	layer := func(name, help string, read func(*LayerUsage) uint64) family {
+		return family{name: name, help: help, kind: gauge, container: func(c *containerSample, out emit) {
+			if c.layer != nil {
+				out(float64(read(c.layer)))
+			}
+		}}
+	}
+	return []family{
+		io("container_fs_reads_bytes_total", "Bytes read from block devices.", func(d *DeviceIO) uint64 { return d.ReadBytes }),
+		io("container_fs_writes_bytes_total", "Bytes written to block devices.", func(d *DeviceIO) uint64 { return d.WriteBytes }),
+		io("container_fs_reads_total", "Reads from block devices.", func(d *DeviceIO) uint64 { return d.Reads }),
+		io("container_fs_writes_total", "Writes to block devices.", func(d *DeviceIO) uint64 { return d.Writes }),
+		usage,
+		layer("container_fs_usage_bytes", "Bytes that the writable layer occupies.", func(l *LayerUsage) uint64 { return l.Bytes }),
+	}
+}
+
+func taskFamilies() []family {
+	tasks := func(name, help string, read func(*Pids) uint64) family {
+		return family{name: name, help: help, kind: gauge, both: func(m *measured, out emit) {
+			if m.Pids != nil {
+				out(float64(read(m.Pids)))
+			}
+		}}
+	}
+	return []family{
+		tasks("container_processes", "Processes.", func(p *Pids) uint64 { return p.Processes }),
+		tasks("container_threads", "Threads.", func(p *Pids) uint64 { return p.Threads }),
+		tasks("container_threads_max", "Largest number of threads allowed, 0 for no limit.", func(p *Pids) uint64 { return p.Limit }),
+	}
+}
+
+func hugetlbFamilies() []family {
+	huge := func(name, help string, read func(*Hugetlb) uint64) family {
+		return family{name: name, help: help, kind: gauge, labels: []string{"pagesize"}, both: func(m *measured, out emit) {
+			for i := range m.Hugetlb {
+				out(float64(read(&m.Hugetlb[i])), m.Hugetlb[i].PageSize)
+			}
+		}}
+	}
+	return []family{
+		huge("container_hugetlb_usage_bytes", "Huge pages in use.", func(h *Hugetlb) uint64 { return h.Usage }),
+		huge("container_hugetlb_max_usage_bytes", "Largest use of huge pages so far.", func(h *Hugetlb) uint64 { return h.Peak }),
+		huge("container_hugetlb_failcnt", "Allocations of huge pages refused for the limit.", func(h *Hugetlb) uint64 { return h.Failures }),
+	}
+}
+
+func pressureFamilies() []family {
+	var out []family
+	for _, r := range []struct {
+		name string
+		of   func(*Pressure) *Stall
+	}{
+		{"cpu", func(p *Pressure) *Stall { return p.CPU }},
+		{"memory", func(p *Pressure) *Stall { return p.Memory }},
+		{"io", func(p *Pressure) *Stall { return p.IO }},
+	} {
+		stall := func(suffix, help string, read func(*Stall) uint64) family {
+			return family{name: "container_pressure_" + r.name + suffix, help: help, kind: counter, both: func(m *measured, out emit) {
+				if m.Pressure != nil && r.of(m.Pressure) != nil {
+					out(seconds(read(r.of(m.Pressure))))
+				}
+			}}
+		}
+		out = append(out,
+			stall("_waiting_seconds_total", "Time in seconds that at least one task waited for "+r.name+".",
+				func(s *Stall) uint64 { return s.Some.Total }),
+			stall("_stalled_seconds_total", "Time in seconds that all tasks at once waited for "+r.name+".",
+				func(s *Stall) uint64 { return s.Full.Total }))
+	}
+	return out
+}

@@ -1,0 +1,189 @@
+package metrics
+
+// Memory is what a cgroup and all below it holds, in bytes, and its events.
+type Memory struct {
+	// Usage is all memory charged, Peak its maximum (0 where the kernel keeps none),
+	// Limit the limit (0 is none).
+	Usage, Peak, Limit uint64
+	// WorkingSet is Usage without the file pages that were not used lately.
+	WorkingSet uint64
+	// RSS is anonymous memory, Cache pages of files (shared memory too), MappedFile those of
+	// them that are mapped, InactiveFile those not used lately, Kernel the kernel's own.
+	RSS, Cache, MappedFile, InactiveFile, Kernel uint64
+	// Swap is swap in use, SwapLimit its limit (0 is none). SwapOff: nothing may be swapped,
+	// or the kernel does not count swap.
+	Swap, SwapLimit uint64
+	SwapOff         bool
+	// Faults and MajorFaults count page faults; a major one had to wait for a disk.
+	Faults, MajorFaults uint64
+	// LimitHits counts how often Limit was reached, OOMKills the processes killed for it.
+	LimitHits, OOMKills uint64
+}
+
+func readMemory(f *files, g group, s *Sample) error {
+	m := &Memory{}
+	read := readMemory1
+	if g.unified {
+		read = readMemory2
+	}
+	if err := read(f, g.dir("memory"), m); err != nil {
+		return err
+	}
+	if m.Usage > m.InactiveFile {
+		m.WorkingSet = m.Usage - m.InactiveFile
+	}
+	s.Memory = m
+	return nil
+}
+
+// readMemory1 follows Documentation/admin-guide/cgroup-v1/memory.rst: the total_ values
+// include the descendants, as usage_in_bytes does.
+func readMemory1(f *files, dir string, m *Memory) error {
+	var err error
+	if m.Usage, err = f.value(dir, "memory.usage_in_bytes"); err != nil {
+		return err
+	}
+	err = f.keyed(dir, "memory.stat", func(key []byte, v uint64) {
+		switch string(key) {
+		case "total_rss":
+			m.RSS = v
+		case "total_cache":
+			m.Cache = v
+		case "total_mapped_file":
+			m.MappedFile = v
+		case "total_inactive_file":
+			m.InactiveFile = v
+		case "total_swap":
+			m.Swap = v
+		case "total_pgfault":
+			m.Faults = v
+		case "total_pgmajfault":
+			m.MajorFaults = v
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err := f.optionals(dir, map[string]*uint64{
+		"memory.max_usage_in_bytes": &m.Peak, "memory.failcnt": &m.LimitHits, "memory.kmem.usage_in_bytes": &m.Kernel,
+	}); err != nil {
+		return err
+	}
+	if m.Limit, err = f.limit(dir, "memory.limit_in_bytes"); err != nil {
+		return err
+	}
+	if err := swapLimit1(f, dir, m); err != nil {
+		return err
+	}
+	err = f.keyed(dir, "memory.oom_control", func(key []byte, v uint64) {
+		if string(key) == "oom_kill" {
+			m.OOMKills = v
+		}
+	})
+	if vanished(err) {
+		return nil
+	}
+	return err
+}
+
+// swapLimit1 takes the limit of swap from that of memory and swap together.
+func swapLimit1(f *files, dir string, m *Memory) error {
+	both, err := f.value(dir, "memory.memsw.limit_in_bytes")
+	switch {
+	case vanished(err) && err != nil:
+		m.SwapOff = true
+		return nil
+	case err != nil:
+		return err
+	case both >= unlimited || m.Limit == 0:
+		return nil
+	case both <= m.Limit:
+		m.SwapOff = true
+	default:
+		m.SwapLimit = both - m.Limit
+	}
+	return nil
+}
+
+// readMemory2 follows Documentation/admin-guide/cgroup-v2.rst, where all is hierarchical.
+func readMemory2(f *files, dir string, m *Memory) error {
+	var err error
+	if m.Usage, err = f.value(dir, "memory.current"); err != nil {
+		return err
+	}
+	err = f.keyed(dir, "memory.stat", func(key []byte, v uint64) {
+		switch string(key) {
+		case "anon":
+			m.RSS = v
+		case "file":
+			m.Cache = v
+		case "file_mapped":
+			m.MappedFile = v
+		case "inactive_file":
+			m.InactiveFile = v
+		case "kernel":
+			m.Kernel = v
+		case "pgfault":
+			m.Faults = v
+		case "pgmajfault":
+			m.MajorFaults = v
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err := f.optionals(dir, map[string]*uint64{"memory.peak": &m.Peak}); err != nil {
+		return err
+	}
+	if m.Limit, err = f.limit(dir, "memory.max"); err != nil {
+		return err
+	}
+	if err := swap2(f, dir, m); err != nil {
+		return err
+	}
+	err = f.keyed(dir, "memory.events", func(key []byte, v uint64) {
+		switch string(key) {
+		case "max":
+			m.LimitHits = v
+		case "oom_kill":
+			m.OOMKills = v
+		}
+	})
+	if vanished(err) {
+		return nil
+	}
+	return err
+}
+
+// swap2 reads swap, which the kernel counts only when it is configured.
+func swap2(f *files, dir string, m *Memory) error {
+	var err error
+	if m.Swap, err = f.value(dir, "memory.swap.current"); err != nil {
+		m.SwapOff = true
+		if vanished(err) {
+			return nil
+		}
+		return err
+	}
+	limit, err := f.optional(dir, "memory.swap.max")
+	if err != nil {
+		return err
+	}
+	m.SwapOff = limit == 0
+	if limit < unlimited {
+		m.SwapLimit = limit
+	}
+	return nil
+}
+
+// optionals reads several files that not every kernel has.
+func (f *files) optionals(dir string, into map[string]*uint64) error {
+	for name, p := range into {
+		v, err := f.optional(dir, name)
+		if err != nil {
+			return err
+		}
+		*p = v
+	}
+	return nil
+}

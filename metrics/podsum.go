@@ -1,0 +1,57 @@
+package metrics
+
+import "time"
+
+// sumUp makes a pod's figures of its containers' where it has no cgroup of its own,
+// then computes its rate.
+func (p *podSample) sumUp(prev *podSample) {
+	if p.group.dirs == nil {
+		for _, c := range p.containers {
+			p.add(&c.Sample)
+		}
+	}
+	if prev != nil {
+		p.rate(&prev.measured)
+	}
+}
+
+// add adds what can be added up: PSI and limits cannot, and disks are in the containers.
+func (p *podSample) add(c *Sample) {
+	if c.CPU != nil {
+		if p.CPU == nil {
+			p.CPU = &CPU{At: time.Now()}
+		}
+		p.CPU.At = c.CPU.At
+		p.CPU.Usage += c.CPU.Usage
+		p.CPU.User += c.CPU.User
+		p.CPU.System += c.CPU.System
+	}
+	if c.Memory != nil {
+		if p.Memory == nil {
+			p.Memory = &Memory{}
+		}
+		p.Memory.add(c.Memory)
+	}
+	if c.Pids != nil {
+		if p.Pids == nil {
+			p.Pids = &Pids{}
+		}
+		p.Pids.Threads += c.Pids.Threads
+		p.Pids.Processes += c.Pids.Processes
+	}
+}
+
+func (m *Memory) add(c *Memory) {
+	m.Usage += c.Usage
+	m.WorkingSet += c.WorkingSet
+	m.RSS += c.RSS
+	m.Cache += c.Cache
+	m.MappedFile += c.MappedFile
+	m.InactiveFile += c.InactiveFile
+	m.Kernel += c.Kernel
+	m.Swap += c.Swap
+	m.SwapOff = c.SwapOff
+	m.Faults += c.Faults
+	m.MajorFaults += c.MajorFaults
+	m.OOMKills += c.OOMKills
+}
