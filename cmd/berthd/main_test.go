@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-run/berth/config/companions"
 )
@@ -16,8 +17,13 @@ import (
 // TestMain lets the test binary stand in for berthd, so that tests run the
 // command line as a user does, in a process of its own.
 func TestMain(m *testing.M) {
-	if os.Getenv("BERTHD_TEST_MAIN") != "" {
+	switch os.Getenv("BERTHD_TEST_MAIN") {
+	case "1":
 		main()
+	case "signals":
+		signalsMain(time.Hour)
+	case "stuck":
+		signalsMain(100 * time.Millisecond)
 	}
 	os.Exit(m.Run())
 }
