@@ -1,10 +1,10 @@
 package metrics
 
 import (
-	"time"
+	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
 // Build says what was built, for berth_build_info.
@@ -25,47 +25,61 @@ type Metrics struct {
 }
 
 // New returns a registry with Go, process and build collectors and all instruments.
-func New(build Build) *Metrics { return &Metrics{Registry: prometheus.NewRegistry()} }
+func New(build Build) *Metrics {
+	reg := prometheus.NewRegistry()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "berth_build_info",
+		Help: "Always 1; the labels say what was built.",
+		ConstLabels: prometheus.Labels{
+			"version": build.Version, "revision": build.Revision,
+			"goversion": build.GoVersion, "containerd": build.Containerd,
+		},
+	})
+	info.Set(1)
+	reg.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		info,
+	)
+	return &Metrics{
+		Registry: reg,
+		Stages:   newStages(reg),
+		RPC:      newRPC(reg),
+		CNI:      newCNI(reg),
+		Images:   newImages(reg),
+	}
+}
 
 // RegisterSource adds gauges of pods and containers by state, taken from src at each scrape.
-func (m *Metrics) RegisterSource(src Source) error { return nil }
+func (m *Metrics) RegisterSource(src Source) error {
+	if err := m.Registry.Register(newStateCollector(src)); err != nil {
+		return fmt.Errorf("register the metrics of pods and containers by state: %w", err)
+	}
+	return nil
+}
 
 // RegisterSampler adds the container_* metrics, taken from s at each scrape.
-func (m *Metrics) RegisterSampler(s *Sampler) error { return nil }
+func (m *Metrics) RegisterSampler(s *Sampler) error {
+	if err := m.Registry.Register(newSampleCollector(s)); err != nil {
+		return fmt.Errorf("register the metrics of containers: %w", err)
+	}
+	return nil
+}
 
-// Stages observes how long each stage of an operation took
-// (berth_stage_duration_seconds). A nil *Stages observes nothing.
-type Stages struct{}
+// latency is how every duration is measured: ordinary buckets for any Prometheus,
+// native ones (within 10 % of the true value) where they are scraped.
+func latency(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
+	}, labels)
+}
 
-// Observe records one stage: op is the CRI call in the field's words ("RunPodSandbox"),
-// stage one of few constant names ("netns", "cni", "snapshot", "spec", "shim", "create", "start").
-func (s *Stages) Observe(op, stage string, d time.Duration) {}
+// callBuckets span a read from memory to a pull of minutes, stageBuckets the stages of a pod's start.
+func callBuckets() []float64 {
+	return []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120, 600}
+}
 
-// Time starts a stage and returns the function that records it:
-// defer stages.Time("RunPodSandbox", "cni")().
-func (s *Stages) Time(op, stage string) func() { return func() {} }
-
-// RPC observes the gRPC calls of the CRI server (berth_cri_requests_*).
-type RPC struct{}
-
-// Unary is the interceptor for ordinary calls. Install it outside of the one that
-// maps errors to codes, so that it sees the code the client gets.
-func (r *RPC) Unary() grpc.UnaryServerInterceptor { return nil }
-
-// Stream is the interceptor for streaming calls.
-func (r *RPC) Stream() grpc.StreamServerInterceptor { return nil }
-
-// CNI observes plugin chains (berth_cni_*). A nil *CNI observes nothing.
-type CNI struct{}
-
-// Observe records one operation: verb is "ADD", "DEL", "CHECK", "STATUS" or "GC".
-func (c *CNI) Observe(network, verb string, d time.Duration, err error) {}
-
-// Images observes image pulls (berth_image_pull*). A nil *Images observes nothing.
-type Images struct{}
-
-// PullStarted records the beginning of a pull and returns the function that records its end.
-func (i *Images) PullStarted() (done func(bytes int64, err error)) { return func(int64, error) {} }
-
-// HostFailed records that a registry host did not serve a request.
-func (i *Images) HostFailed(host string) {}
+func stageBuckets() []float64 {
+	return []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60}
+}

@@ -3,10 +3,27 @@ package metrics
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Check is one condition of readiness. An error is the reason it is not met.
+const (
+	// headerTimeout keeps a client that says nothing from holding a connection.
+	headerTimeout = 10 * time.Second
+	// maxScrapes bounds scrapes at once; more than that are told to come again (503).
+	maxScrapes = 16
+)
+
+// Check is one condition of health. An error is the reason it is not met.
 type Check struct {
 	// Name names the condition ("runtime", "network").
 	Name string
@@ -27,16 +44,108 @@ type ServerOptions struct {
 }
 
 // Server serves /metrics, /healthz and /readyz.
-type Server struct{}
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+}
 
-// NewServer opens the listener, so that a port in use is an error at start-up.
-func NewServer(m *Metrics, opts ServerOptions) (*Server, error) { return &Server{}, nil }
+// NewServer opens the listener, so that a port in use is an error at start-up
+// (errdefs.ErrUnavailable). A bad address is errdefs.ErrInvalidArgument.
+func NewServer(m *Metrics, opts ServerOptions) (*Server, error) {
+	l, err := listen(opts.Address)
+	if err != nil {
+		return nil, err
+	}
+	if opts.TLS != nil {
+		l = tls.NewListener(l, opts.TLS)
+	}
+	return &Server{
+		listener: l,
+		http:     &http.Server{Handler: handler(m, opts), ReadHeaderTimeout: headerTimeout},
+	}, nil
+}
+
+func handler(m *Metrics, opts ServerOptions) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{
+		EnableOpenMetrics: true,
+		// One collector that fails costs its own metrics only.
+		ErrorHandling:       promhttp.ContinueOnError,
+		MaxRequestsInFlight: maxScrapes,
+		Registry:            m.Registry,
+	}))
+	mux.Handle("GET /healthz", health(opts.Live))
+	mux.Handle("GET /readyz", health(opts.Ready))
+	return mux
+}
+
+// listen opens a TCP or unix socket. A socket file that a daemon before left
+// behind is replaced; one that somebody answers on is not.
+func listen(address string) (net.Listener, error) {
+	path, isUnix := strings.CutPrefix(address, "unix://")
+	if !isUnix {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return nil, fmt.Errorf("metrics address %q: want host:port or unix:///path (%w): %w", address, err, errdefs.ErrInvalidArgument)
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("listen for metrics on %s: %w: %w", address, err, errdefs.ErrUnavailable)
+		}
+		return l, nil
+	}
+	if c, err := net.Dial("unix", path); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("listen for metrics on %s: another process answers there: %w", address, errdefs.ErrUnavailable)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("remove the old metrics socket %s: %w", path, err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen for metrics on %s: %w: %w", address, err, errdefs.ErrUnavailable)
+	}
+	return l, nil
+}
+
+// health answers 200 when all checks pass and 503 else, with one line each in the
+// form that Kubernetes' components use.
+func health(checks []Check) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var b strings.Builder
+		code := http.StatusOK
+		for _, c := range checks {
+			if err := c.Ready(); err != nil {
+				code = http.StatusServiceUnavailable
+				fmt.Fprintf(&b, "[-]%s failed: %v\n", c.Name, err)
+			} else {
+				fmt.Fprintf(&b, "[+]%s ok\n", c.Name)
+			}
+		}
+		if code == http.StatusOK {
+			b.WriteString("ok\n")
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.WriteHeader(code)
+		_, _ = w.Write([]byte(b.String()))
+	})
+}
 
 // Addr is the address in use.
-func (s *Server) Addr() net.Addr { return nil }
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Serve answers requests until Shutdown, and returns nil then.
-func (s *Server) Serve() error { return nil }
+func (s *Server) Serve() error {
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve metrics on %s: %w", s.Addr(), err)
+	}
+	return nil
+}
 
 // Shutdown closes the listener and waits for requests under way until ctx ends.
-func (s *Server) Shutdown(ctx context.Context) error { return nil }
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	// A server that never served does not know of its listener.
+	_ = s.listener.Close()
+	return err
+}

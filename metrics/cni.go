@@ -1,0 +1,42 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// CNI observes plugin chains (berth_cni_*). A nil *CNI observes nothing.
+type CNI struct {
+	operations *prometheus.CounterVec
+	durations  *prometheus.HistogramVec
+}
+
+func newCNI(reg prometheus.Registerer) *CNI {
+	c := &CNI{
+		operations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "berth_cni_operations_total", Help: "Runs of a network's chain of plugins, by verb and result.",
+		}, []string{"network", "verb", "result"}),
+		durations: latency("berth_cni_operation_duration_seconds",
+			"How long a network's chain of plugins took.", stageBuckets(), "network", "verb"),
+	}
+	reg.MustRegister(c.operations, c.durations)
+	return c
+}
+
+// Observe records one operation: verb is "ADD", "DEL", "CHECK", "STATUS" or "GC".
+func (c *CNI) Observe(network, verb string, d time.Duration, err error) {
+	if c == nil {
+		return
+	}
+	c.operations.WithLabelValues(network, verb, result(err)).Inc()
+	c.durations.WithLabelValues(network, verb).Observe(d.Seconds())
+}
+
+// result is the label value of an outcome.
+func result(err error) string {
+	if err != nil {
+		return "error"
+	}
+	return "success"
+}
