@@ -41,6 +41,7 @@ func TestErrors(t *testing.T) {
 		{"default handler", "[runtime]\ndefault_handler = 'crun'", `c.toml:2: runtime.default_handler: there is no handler "crun"; there are runc`},
 		{"shim and path", "[runtime.handlers.k]\nshim = 'io.containerd.kata.v2'\npath = '/k'", "c.toml:3: runtime.handlers.k.path: cannot be set together"},
 		{"bad shim", "[runtime.handlers.k]\nshim = 'kata'", `c.toml:2: runtime.handlers.k.shim: must be a name such as "io.containerd.kata.v2"`},
+		{"long state for a shim", "state = '/" + strings.Repeat("x", 45) + "'\n[runtime.handlers.k]\nshim = 'a.b.c'", "c.toml:1: state: is too long by 6 bytes for handler k"},
 		{"options without shim", "[runtime.handlers.k.options]\nbinary_name = 'x'", "c.toml:1: runtime.handlers.k.options: are for the handler's shim"},
 		{"cgroup driver", "[cgroup]\ndriver = 'systmd'", "c.toml:2: cgroup.driver: must be one of auto, systemd, cgroupfs"},
 		{"subnet", "[cni.default_network]\nsubnets = ['10.0.0.1/16']", "c.toml:2: cni.default_network.subnets: 10.0.0.1/16 has bits set beyond its prefix"},

@@ -1,6 +1,9 @@
 package config
 
-import "path/filepath"
+import (
+	"path/filepath"
+	"strings"
+)
 
 // Paths derives the place of every file and socket that Berth makes from the
 // two directories that can be moved. Nobody else joins these names.
@@ -101,6 +104,15 @@ func (p Paths) ShimControl(podID string) string {
 }
 
 func shortID(id string) string { return id[:min(len(id), shimIDLength)] }
+
+// ForeignShims is the directory with the sockets of shims that the embedded
+// containerd starts, for handlers that name one.
+func (p Paths) ForeignShims() string { return filepath.Join(p.State, "f") }
+
+// longestForeignSocket is what containerd calls such a socket: a SHA-256 in hex.
+func (p Paths) longestForeignSocket() string {
+	return filepath.Join(p.ForeignShims(), strings.Repeat("f", 64))
+}
 
 // RuncRoot is runc's --root.
 func (p Paths) RuncRoot() string { return filepath.Join(p.State, "runc") }

@@ -207,6 +207,10 @@ var (
 
 func (v *validator) handler(key, name string, h Handler) {
 	v.word(key, name)
+	if s := v.config.Paths().longestForeignSocket(); h.Shim != "" && v.config.Containerd.Address == "" && len(s) > maxSocketPath {
+		v.complain("state", "is too long by %d bytes for handler %s: containerd names the sockets of shims such as %s "+
+			"by 64 characters, and they may have %d in all", len(s)-maxSocketPath, name, h.Shim, maxSocketPath)
+	}
 	v.handlerProgram(key, h)
 	v.oneOf(key+".cgroup_driver", string(h.CgroupDriver), cgroupDrivers...)
 	if h.Snapshotter != "" {
