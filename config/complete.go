@@ -77,7 +77,7 @@ func (c *Config) completeMoved(p Paths) {
 		c.Metrics.Address = "127.0.0.1:0"
 	}
 	sum := sha256.Sum256([]byte(filepath.Clean(c.State)))
-	orElse(&c.CNI.DefaultNetwork.Bridge, fmt.Sprintf("berth%x", sum[:4]))
+	orElse(&c.CNI.DefaultNetwork.Bridge, fmt.Sprintf("br%x", sum[:4]))
 	if c.CNI.DefaultNetwork.Subnets == nil {
 		c.CNI.DefaultNetwork.Subnets = []string{
 			fmt.Sprintf("10.%d.%d.0/20", 100+sum[4]%128, sum[5]&0xf0),

@@ -29,7 +29,7 @@ func Default() *Config {
 			Address:         "127.0.0.1",
 			IdleTimeout:     D(4 * time.Hour),
 			CreationTimeout: D(30 * time.Second),
-			URLLifetime:     D(time.Minute),
+			DialTimeout:     D(10 * time.Second),
 		},
 		Containerd: Containerd{
 			Snapshotter:    "overlayfs",
@@ -46,8 +46,7 @@ func Default() *Config {
 		Pod:       defaultPod(),
 		Container: defaultContainer(),
 		Security: Security{
-			UnsetSeccompProfile:  "unconfined",
-			SELinuxCategoryRange: 1024,
+			UnsetSeccompProfile: "unconfined",
 		},
 	}
 }
@@ -63,24 +62,32 @@ func DefaultHandler() Handler {
 
 func defaultCNI() CNI {
 	return CNI{
-		MaxConfs:    1,
-		AddTimeout:  D(time.Minute),
-		DelTimeout:  D(time.Minute),
-		DelRetryMax: D(5 * time.Minute),
-		GCInterval:  D(10 * time.Minute),
+		MaxConfs:       1,
+		AddTimeout:     D(time.Minute),
+		DelTimeout:     D(time.Minute),
+		CheckTimeout:   D(15 * time.Second),
+		GCTimeout:      D(30 * time.Second),
+		StatusTimeout:  D(5 * time.Second),
+		StatusInterval: D(10 * time.Second),
+		GCInterval:     D(10 * time.Minute),
+		DelRetryMax:    D(5 * time.Minute),
+		IPPreference:   "cni",
 		DefaultNetwork: DefaultNetwork{
-			Enabled:    true,
-			Masquerade: true,
+			Enabled: true,
+			Backend: "auto",
 		},
 	}
 }
 
 func defaultImage() Image {
 	return Image{
+		MaxConcurrentPulls:     8,
 		MaxConcurrentDownloads: 6,
+		ResolveTimeout:         D(30 * time.Second),
 		ProgressTimeout:        D(time.Minute),
 		MinThroughput:          1024,
 		PullTimeout:            D(time.Hour),
+		RemoveTimeout:          D(2 * time.Minute),
 	}
 }
 

@@ -75,7 +75,8 @@ type Metrics struct {
 // Streaming is the section [streaming].
 type Streaming struct {
 	// Host name or IP address to listen on. Clients are sent there by the URLs
-	// that Exec, Attach and PortForward return.
+	// that Exec, Attach and PortForward return; each can be used once, within a
+	// minute.
 	Address string `toml:"address"`
 	// TCP port; 0 takes a free one.
 	Port int `toml:"port"`
@@ -83,8 +84,8 @@ type Streaming struct {
 	IdleTimeout Duration `toml:"idle_timeout"`
 	// How long a client has to open the streams it announced.
 	CreationTimeout Duration `toml:"creation_timeout"`
-	// How long a URL may be redeemed; each can be used once.
-	URLLifetime Duration `toml:"url_lifetime"`
+	// How long a connection to a pod's port may take (port-forward).
+	DialTimeout Duration `toml:"dial_timeout"`
 	// PEM file with the server certificate (and its chain). Required with its key
 	// when address is not a loopback address.
 	TLSCertFile string `toml:"tls_cert_file"`
@@ -124,8 +125,6 @@ type Security struct {
 	DisableAppArmor bool `toml:"disable_apparmor"`
 	// Label containers where the kernel has SELinux enabled.
 	EnableSELinux bool `toml:"enable_selinux"`
-	// Highest SELinux MCS category given to a container, exclusive.
-	SELinuxCategoryRange int `toml:"selinux_category_range"`
 }
 
 // CDI is the section [cdi].

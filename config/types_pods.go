@@ -12,15 +12,26 @@ type CNI struct {
 	// How many configurations of conf_dir a pod is attached to, in lexical order;
 	// 0 is all of them.
 	MaxConfs int `toml:"max_confs"`
-	// How long the plugins of one network may take for ADD or CHECK.
+	// How long the plugins of one network may take for ADD.
 	AddTimeout Duration `toml:"add_timeout"`
-	// How long the plugins of one network may take for DEL, STATUS or GC.
+	// The same for DEL.
 	DelTimeout Duration `toml:"del_timeout"`
+	// The same for CHECK.
+	CheckTimeout Duration `toml:"check_timeout"`
+	// The same for GC.
+	GCTimeout Duration `toml:"gc_timeout"`
+	// The same for STATUS.
+	StatusTimeout Duration `toml:"status_timeout"`
+	// How often plugins are asked for their STATUS, and conf_dir is read in
+	// addition to being watched.
+	StatusInterval Duration `toml:"status_interval"`
+	// How often plugins are told which attachments exist (GC); 0 only at start.
+	GCInterval Duration `toml:"gc_interval"`
 	// Longest pause between two attempts of a DEL that keeps failing.
 	DelRetryMax Duration `toml:"del_retry_max"`
-	// How often plugins are told which attachments exist (CNI GC); 0 only at
-	// start.
-	GCInterval Duration `toml:"gc_interval"`
+	// Which of a pod's addresses is its primary one: "cni" (the first that the
+	// plugins gave), "ipv4" or "ipv6".
+	IPPreference string `toml:"ip_preference"`
 	// The network used while conf_dir holds no configuration.
 	DefaultNetwork DefaultNetwork `toml:"default_network"`
 }
@@ -29,7 +40,7 @@ type CNI struct {
 type DefaultNetwork struct {
 	// Bring up a bridge network while conf_dir holds no configuration.
 	Enabled bool `toml:"enabled"`
-	// Name of the bridge. Default: berth0, or a name derived from state when that
+	// Name of the bridge, at most 10 characters. Default: berth0, or a name derived from state when that
 	// is not /run/berth.
 	Bridge string `toml:"bridge"`
 	// Address ranges of the pods, at most one IPv4 and one IPv6. Default:
@@ -38,8 +49,9 @@ type DefaultNetwork struct {
 	Subnets []string `toml:"subnets"`
 	// MTU of the pods' interfaces; 0 lets the kernel choose.
 	MTU int `toml:"mtu"`
-	// Masquerade what leaves the node.
-	Masquerade bool `toml:"masquerade"`
+	// What masquerades and maps host ports: "nftables", "iptables", or "auto":
+	// nftables where the nft tool is installed.
+	Backend string `toml:"backend"`
 }
 
 // Image is the section [image].
@@ -48,20 +60,28 @@ type Image struct {
 	// Default: /etc/containerd/certs.d, or <root>/certs.d when state is not
 	// /run/berth.
 	RegistryConfigDir string `toml:"registry_config_dir"`
-	// Pulls at the same time; 0 is no limit. Further ones wait.
+	// Pulls at the same time; further ones wait.
 	MaxConcurrentPulls int `toml:"max_concurrent_pulls"`
 	// Layers of one image fetched at the same time.
 	MaxConcurrentDownloads int `toml:"max_concurrent_downloads"`
-	// Layers of one image unpacked at the same time, where the snapshotter can do
-	// that; 0 is one for each CPU, at least 2.
+	// Layers unpacked at the same time, over all pulls; 0 is one for each CPU, at
+	// least 2.
 	MaxConcurrentUnpacks int `toml:"max_concurrent_unpacks"`
-	// A pull is given up on a host when nothing arrived for so long.
+	// How long one registry host may take to answer before its body comes.
+	ResolveTimeout Duration `toml:"resolve_timeout"`
+	// A registry host is given up, and the next one asked for the rest, when it
+	// stays below min_throughput for so long.
 	ProgressTimeout Duration `toml:"progress_timeout"`
-	// A pull is given up on a host when it stays below so many bytes a second over
-	// progress_timeout; 0 switches the floor off.
+	// The floor under a transfer, in bytes a second.
 	MinThroughput int64 `toml:"min_throughput"`
-	// Longest a whole pull may take; 0 is no limit.
+	// Longest a whole pull may take, waiting for its turn included.
 	PullTimeout Duration `toml:"pull_timeout"`
+	// Longest the removal of an image may take, with the garbage collection that
+	// follows.
+	RemoveTimeout Duration `toml:"remove_timeout"`
+	// Drop the compressed layers once they are unpacked. Saves disk space; pushing
+	// the image or unpacking it for another snapshotter then needs a new pull.
+	DiscardUnpackedLayers bool `toml:"discard_unpacked_layers"`
 	// Images reported as pinned, which the kubelet's garbage collection then
 	// leaves: references, a trailing * matching any end.
 	Pinned []string `toml:"pinned"`

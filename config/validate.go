@@ -106,7 +106,7 @@ func (v *validator) streaming() {
 	}
 	v.positive("streaming.idle_timeout", s.IdleTimeout)
 	v.positive("streaming.creation_timeout", s.CreationTimeout)
-	v.positive("streaming.url_lifetime", s.URLLifetime)
+	v.positive("streaming.dial_timeout", s.DialTimeout)
 	v.tls("streaming", s.TLSCertFile, s.TLSKeyFile, s.TLSClientCAFile)
 }
 
@@ -128,12 +128,14 @@ func (v *validator) containerd() {
 func (v *validator) images() {
 	c := v.config.Image
 	v.absolute("image.registry_config_dir", c.RegistryConfigDir)
-	v.notNegative("image.max_concurrent_pulls", int64(c.MaxConcurrentPulls))
+	v.atLeast("image.max_concurrent_pulls", int64(c.MaxConcurrentPulls), 1)
 	v.atLeast("image.max_concurrent_downloads", int64(c.MaxConcurrentDownloads), 1)
 	v.notNegative("image.max_concurrent_unpacks", int64(c.MaxConcurrentUnpacks))
 	v.positive("image.progress_timeout", c.ProgressTimeout)
-	v.notNegative("image.min_throughput", c.MinThroughput)
-	v.durationNotNegative("image.pull_timeout", c.PullTimeout)
+	v.atLeast("image.min_throughput", c.MinThroughput, 1)
+	v.positive("image.resolve_timeout", c.ResolveTimeout)
+	v.positive("image.pull_timeout", c.PullTimeout)
+	v.positive("image.remove_timeout", c.RemoveTimeout)
 	for _, p := range c.Pinned {
 		if strings.TrimSuffix(p, "*") == "" || strings.ContainsAny(strings.TrimSuffix(p, "*"), "* ") {
 			v.complain("image.pinned", "%q is not an image reference with at most one * at its end", p)
@@ -180,9 +182,6 @@ func (v *validator) security() {
 	if profile != "unconfined" && profile != "runtime/default" && (!local || !filepath.IsAbs(file)) {
 		v.complain("security.unset_seccomp_profile", `must be "unconfined", "runtime/default" or "localhost/" `+
 			`and the absolute path of a file, is %q`, profile)
-	}
-	if n := c.Security.SELinuxCategoryRange; n < 2 || n > 1024 {
-		v.complain("security.selinux_category_range", "must be between 2 and 1024, is %d", n)
 	}
 	for _, dir := range c.CDI.SpecDirs {
 		v.absolute("cdi.spec_dirs", dir)

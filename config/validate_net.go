@@ -15,21 +15,30 @@ func (v *validator) cni() {
 		v.absolute("cni.bin_dirs", dir)
 	}
 	v.notNegative("cni.max_confs", int64(c.MaxConfs))
-	v.positive("cni.add_timeout", c.AddTimeout)
-	v.positive("cni.del_timeout", c.DelTimeout)
-	v.positive("cni.del_retry_max", c.DelRetryMax)
+	for _, d := range []struct {
+		key   string
+		value Duration
+	}{
+		{"cni.add_timeout", c.AddTimeout}, {"cni.del_timeout", c.DelTimeout}, {"cni.check_timeout", c.CheckTimeout},
+		{"cni.gc_timeout", c.GCTimeout}, {"cni.status_timeout", c.StatusTimeout},
+		{"cni.status_interval", c.StatusInterval}, {"cni.del_retry_max", c.DelRetryMax},
+	} {
+		v.positive(d.key, d.value)
+	}
 	v.durationNotNegative("cni.gc_interval", c.GCInterval)
+	v.oneOf("cni.ip_preference", c.IPPreference, "cni", "ipv4", "ipv6")
 	v.defaultNetwork("cni.default_network", c.DefaultNetwork)
 }
 
-// interfacePattern bounds interface names to what every tool accepts; the
-// kernel's own bound is 15 bytes.
-var interfacePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$`)
+// bridgePattern bounds the bridge's name to what every tool accepts. Of the
+// kernel's 15 bytes five are kept for the bridges of pod CIDRs, see package cni.
+var bridgePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,9}$`)
 
 func (v *validator) defaultNetwork(key string, n DefaultNetwork) {
-	if !interfacePattern.MatchString(n.Bridge) {
-		v.complain(key+".bridge", "must be an interface name of at most 15 letters and digits, is %q", n.Bridge)
+	if !bridgePattern.MatchString(n.Bridge) {
+		v.complain(key+".bridge", "must be an interface name of at most 10 letters and digits, is %q", n.Bridge)
 	}
+	v.oneOf(key+".backend", n.Backend, "auto", "nftables", "iptables")
 	v4, v6 := v.subnets(key+".subnets", n.Subnets)
 	if n.Enabled && v4+v6 == 0 {
 		v.complain(key+".subnets", "must name a range, or set %s.enabled = false", key)
