@@ -45,33 +45,48 @@ func readIO(f *files, g group, s *Sample) error {
 	return nil
 }
 
-// readIO1 takes the throttling layer's counters, which every scheduler has.
+// readIO1 takes the throttling layer's counters, which any scheduler has, but which Linux
+// 6.9 and later keep only for disks that have a limit somewhere; then those of
+// the BFQ scheduler, if that is in use. Without both v1 has none.
 func readIO1(f *files, dir string, at func([]byte) *DeviceIO) error {
-	err := blkio(f, dir, "blkio.throttle.io_service_bytes_recursive", func(dev, op []byte, v uint64) {
-		d := at(dev)
-		switch string(op) {
-		case "Read":
-			d.ReadBytes = v
-		case "Write":
-			d.WriteBytes = v
-		case "Discard":
-			d.DiscardBytes = v
+	for _, layer := range []string{"blkio.throttle.", "blkio.bfq."} {
+		found := false
+		err := blkio(f, dir, layer+"io_service_bytes_recursive", func(dev, op []byte, v uint64) {
+			found = true
+			at(dev).set(op, v, (*DeviceIO).bytes)
+		})
+		if err == nil {
+			err = blkio(f, dir, layer+"io_serviced_recursive", func(dev, op []byte, v uint64) {
+				found = true
+				at(dev).set(op, v, (*DeviceIO).operations)
+			})
 		}
-	})
-	if err != nil {
-		return err
+		if found || !vanished(err) {
+			return err
+		}
 	}
-	return blkio(f, dir, "blkio.throttle.io_serviced_recursive", func(dev, op []byte, v uint64) {
-		d := at(dev)
-		switch string(op) {
-		case "Read":
-			d.Reads = v
-		case "Write":
-			d.Writes = v
-		case "Discard":
-			d.Discards = v
-		}
-	})
+	return nil
+}
+
+// set stores the value of a v1 line into one of the three fields that into gives.
+func (d *DeviceIO) set(op []byte, v uint64, into func(*DeviceIO) (read, write, discard *uint64)) {
+	read, write, discard := into(d)
+	switch string(op) {
+	case "Read":
+		*read = v
+	case "Write":
+		*write = v
+	case "Discard":
+		*discard = v
+	}
+}
+
+func (d *DeviceIO) bytes() (read, write, discard *uint64) {
+	return &d.ReadBytes, &d.WriteBytes, &d.DiscardBytes
+}
+
+func (d *DeviceIO) operations() (read, write, discard *uint64) {
+	return &d.Reads, &d.Writes, &d.Discards
 }
 
 // blkio calls fn for each line "8:0 Read 4096"; the line "Total 4096" is left out.

@@ -43,7 +43,7 @@ func countProcesses(f *files, dir string) (uint64, error) {
 	n := uint64(bytes.Count(b, []byte{'\n'}))
 	// A directory's link count tells whether it has any below, without listing its files.
 	var st unix.Stat_t
-	if err := unix.Stat(dir, &st); err != nil || st.Nlink <= 2 {
+	if err := unix.Stat(dir, &st); err != nil || st.Nlink == 2 {
 		return n, nil
 	}
 	entries, _ := os.ReadDir(dir)
