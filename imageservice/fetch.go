@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -125,6 +126,24 @@ func (f *fetcher) config(ctx context.Context, desc ocispec.Descriptor) error {
 	}
 	f.t.config, f.t.rawConfig = c, raw
 	return nil
+}
+
+// checkDiff refuses a layer whose uncompressed content is not what the
+// configuration says.
+func (f *fetcher) checkDiff(layer ocispec.Descriptor, got digest.Digest) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var want []string
+	for i, l := range f.t.layers {
+		if l.Digest != layer.Digest {
+			continue
+		}
+		if f.t.config.RootFS.DiffIDs[i] == got {
+			return nil
+		}
+		want = append(want, f.t.config.RootFS.DiffIDs[i].String())
+	}
+	return malformed("layer %s unpacks to diff_id %s, the configuration wants %s", layer.Digest, got, listOr(want, "none"))
 }
 
 // layer downloads one layer.

@@ -51,7 +51,7 @@ func (f *follower) subscribe(ctx context.Context) error {
 	sctx, cancel := context.WithCancel(f.s.ctx)
 	ns := fmt.Sprintf("namespace==%s", f.s.opts.Namespace)
 	es := f.s.client.EventService()
-	ch, errs := es.Subscribe(sctx, ns+`,topic~="^/images/"`, ns+`,topic==`+syncTopic)
+	ch, errs := es.Subscribe(sctx, ns+`,topic~="^/images/"`, ns+`,topic=="`+syncTopic+`"`)
 	ctx, stop := context.WithTimeout(ctx, subscribeTimeout)
 	defer stop()
 	mark := rand.Text()

@@ -2,12 +2,8 @@ package imageservice
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -15,7 +11,6 @@ import (
 	dockerconfig "github.com/containerd/containerd/v2/core/remotes/docker/config"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
-	"github.com/pelletier/go-toml/v2"
 )
 
 // endpoint is one registry host a reference can be pulled from.
@@ -134,53 +129,4 @@ func (r *registry) close() {
 			e.host.Client.CloseIdleConnections()
 		}
 	}
-}
-
-// hostsTable are the keys a hosts.toml may have at the top and per host.
-type hostsTable struct {
-	Capabilities []string       `toml:"capabilities"`
-	CA           any            `toml:"ca"`
-	Client       any            `toml:"client"`
-	SkipVerify   *bool          `toml:"skip_verify"`
-	Header       map[string]any `toml:"header"`
-	OverridePath bool           `toml:"override_path"`
-	DialTimeout  string         `toml:"dial_timeout"`
-}
-
-type hostsFile struct {
-	hostsTable
-	Server string                `toml:"server"`
-	Host   map[string]hostsTable `toml:"host"`
-}
-
-// checkHostsFile refuses a hosts.toml with mistakes. The library would log them
-// and go on as if the file were not there, straight to the upstream registry.
-func checkHostsFile(root, domain string) error {
-	dir, err := dockerconfig.HostDirFromRoot(root)(domain)
-	if err != nil || dir == "" {
-		return nil
-	}
-	path := filepath.Join(dir, "hosts.toml")
-	f, err := os.Open(path)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	var parsed hostsFile
-	err = toml.NewDecoder(f).DisallowUnknownFields().Decode(&parsed)
-	if err == nil {
-		return nil
-	}
-	detail := err.Error()
-	var strict *toml.StrictMissingError
-	var decode *toml.DecodeError
-	switch {
-	case errors.As(err, &strict) && len(strict.Errors) > 0:
-		row, _ := strict.Errors[0].Position()
-		detail = fmt.Sprintf("line %d: unknown key %q", row, strings.Join(strict.Errors[0].Key(), "."))
-	case errors.As(err, &decode):
-		row, _ := decode.Position()
-		detail = fmt.Sprintf("line %d: %v", row, decode)
-	}
-	return fmt.Errorf("registry configuration %s: %s: %w", path, detail, errdefs.ErrInvalidArgument)
 }

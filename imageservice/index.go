@@ -153,6 +153,9 @@ func (x *index) find(ref string) (*Image, error) {
 	if id, ok := x.refs[ref]; ok {
 		return x.images[id], nil
 	}
+	if isFullID(ref) {
+		return nil, fmt.Errorf("image %q is not on this node: %w", ref, errdefs.ErrNotFound)
+	}
 	named, err := parseRef(ref)
 	if err == nil {
 		if id, ok := x.refs[named.String()]; ok {

@@ -16,6 +16,9 @@ var hexID = regexp.MustCompile(`^[0-9a-f]{3,64}$`)
 // parseRef normalises a reference the way Kubernetes does: a missing domain is
 // docker.io, a missing tag is latest, and a digest wins over a tag.
 func parseRef(ref string) (reference.Named, error) {
+	if isFullID(ref) {
+		return nil, fmt.Errorf("image reference %q is an image ID, which says nothing about where to find it: %w", ref, errdefs.ErrInvalidArgument)
+	}
 	named, err := reference.ParseDockerRef(ref)
 	if err != nil {
 		return nil, fmt.Errorf("image reference %q: %v: %w", ref, err, errdefs.ErrInvalidArgument)

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -36,11 +38,13 @@ type transfer struct {
 
 	offset  int64
 	retries int
-	ctx     context.Context
-	body    io.ReadCloser
-	floor   *floorReader
-	cancel  context.CancelCauseFunc
-	tctx    context.Context // of the request under way
+	// noRanges: the host in use does not resume downloads.
+	noRanges bool
+	ctx      context.Context
+	body     io.ReadCloser
+	floor    *floorReader
+	cancel   context.CancelCauseFunc
+	tctx     context.Context // of the request under way
 }
 
 // newTransfer prepares the download of desc; skip are hosts that gave corrupt
@@ -114,7 +118,7 @@ func (t *transfer) readHost(b []byte) (int, error) {
 func (t *transfer) open() error {
 	t.tctx, t.cancel = context.WithCancelCause(t.ctx)
 	body, err := t.host().fetcher.Fetch(t.tctx, t.desc)
-	if err == nil && t.offset > 0 {
+	if err == nil && t.offset > 0 && !t.noRanges {
 		err = seekTo(body, t.offset)
 	}
 	if err != nil {
@@ -123,7 +127,12 @@ func (t *transfer) open() error {
 	}
 	t.body = body
 	t.floor = newFloorReader(body, t.cancel, t.p.s.opts.StallTimeout, t.p.s.opts.MinBytesPerSecond)
-	return nil
+	if t.offset > 0 && t.noRanges {
+		if _, err = io.CopyN(io.Discard, t.floor, t.offset); err != nil && t.tctx.Err() != nil {
+			err = context.Cause(t.tctx)
+		}
+	}
+	return err
 }
 
 func seekTo(r io.Reader, offset int64) error {
@@ -138,6 +147,12 @@ func seekTo(r io.Reader, offset int64) error {
 // next gives the host in use another chance, or moves on to the next one.
 func (t *transfer) next(err error) {
 	t.closeBody()
+	var status remoteerrors.ErrUnexpectedStatus
+	if errors.As(err, &status) && status.StatusCode == http.StatusRequestedRangeNotSatisfiable && !t.noRanges {
+		t.noRanges = true // ask for all of it and skip what is here
+		return
+	}
+	t.noRanges = false
 	reason, _ := classify(err)
 	if t.retries++; reason == reasonNetwork && t.retries <= retriesWithoutProgress {
 		select {

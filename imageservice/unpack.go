@@ -24,15 +24,16 @@ func (p *pull) fetchAndUnpack(ctx context.Context, desc ocispec.Descriptor) (*ta
 	defer fail(nil)
 	f := &fetcher{p: p, fail: fail}
 	f.t.desc = desc
-	u, err := p.newUnpacker(ctx, fail)
+	u, err := p.newUnpacker(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	err = images.Dispatch(ctx, u.Unpack(images.HandlerFunc(f.handle)), nil, desc)
 	if err != nil {
 		fail(err)
+	} else {
+		p.progress.stage("unpacking")
 	}
-	p.progress.stage("unpacking")
 	_, uerr := u.Wait()
 	if err == nil {
 		err = uerr
@@ -50,7 +51,7 @@ func (p *pull) fetchAndUnpack(ctx context.Context, desc ocispec.Descriptor) (*ta
 }
 
 // newUnpacker sets up containerd's unpacker for this pull.
-func (p *pull) newUnpacker(ctx context.Context, fail context.CancelCauseFunc) (*unpack.Unpacker, error) {
+func (p *pull) newUnpacker(ctx context.Context, f *fetcher) (*unpack.Unpacker, error) {
 	s := p.s
 	caps, err := s.client.GetSnapshotterCapabilities(ctx, p.snapshotter)
 	if err != nil {
@@ -61,7 +62,7 @@ func (p *pull) newUnpacker(ctx context.Context, fail context.CancelCauseFunc) (*
 			SnapshotterKey:          p.snapshotter,
 			Snapshotter:             s.client.SnapshotService(p.snapshotter),
 			SnapshotterCapabilities: caps,
-			Applier:                 &applier{p: p, fail: fail, next: s.client.DiffService()},
+			Applier:                 &applier{p: p, f: f, next: s.client.DiffService()},
 		}),
 		unpack.WithDuplicationSuppressor(s.locks),
 		unpack.WithLimiter(semaphore.NewWeighted(int64(s.opts.MaxParallelLayers))),
@@ -74,7 +75,7 @@ func (p *pull) newUnpacker(ctx context.Context, fail context.CancelCauseFunc) (*
 // applier writes layers to snapshots, not more at once than the node can bear.
 type applier struct {
 	p    *pull
-	fail context.CancelCauseFunc
+	f    *fetcher
 	next diff.Applier
 }
 
@@ -91,7 +92,11 @@ func (a *applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []m
 		if ctx.Err() == nil {
 			err = malformed("layer %s (%s) cannot be unpacked: %v", desc.Digest, desc.MediaType, err)
 		}
-		a.fail(err)
+		a.f.fail(err)
+		return d, err
+	}
+	if err := a.f.checkDiff(desc, d.Digest); err != nil {
+		a.f.fail(err)
 		return d, err
 	}
 	a.p.progress.update(func(g *Progress) { g.LayersUnpacked++ })
