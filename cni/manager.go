@@ -2,81 +2,153 @@ package cni
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/containerd/errdefs"
+	"github.com/containernetworking/cni/libcni"
 )
-
-// Reasons that [Status] gives for not being ready.
-const (
-	ReasonConfigMissing  = "NetworkConfigMissing"
-	ReasonConfigInvalid  = "NetworkConfigInvalid"
-	ReasonPluginMissing  = "NetworkPluginMissing"
-	ReasonStatusPending  = "NetworkStatusPending"
-	ReasonPluginNotReady = "NetworkPluginNotReady"
-)
-
-// Status is the NetworkReady condition of CRI Status.
-type Status struct {
-	Ready bool
-	// Reason is one of the Reason constants, empty when ready.
-	Reason string
-	// Message says what to do; when ready it names the network, and files that were skipped.
-	Message string
-	// NetworkName is the main network's name, and File where it comes from ("" for the built-in one).
-	NetworkName, File string
-	// Skipped are the files of the directory that were not usable.
-	Skipped []SkippedFile
-}
-
-// SkippedFile is a configuration file that was not used, and why.
-type SkippedFile struct {
-	File, Reason string
-}
 
 // Manager attaches pods to networks. It is safe for concurrent use.
-type Manager struct{}
+type Manager struct {
+	opts Options
+	exec *pluginExec
+	cni  *libcni.CNIConfig
+	pods keyLock
+
+	// current is what Status and Attach read, replaced as a whole.
+	current atomic.Pointer[state]
+
+	// load guards what a new state is made from; never held while a plugin runs.
+	load struct {
+		sync.Mutex
+		podCIDR []netip.Prefix
+		verdict verdict
+	}
+
+	// attached are the pods that this process attached or is attaching: GC must not touch them,
+	// though its caller may have listed the pods before. gate stops new ones while a GC verb runs.
+	attached struct {
+		sync.Mutex
+		pods map[string]struct{}
+	}
+	gate sync.RWMutex
+
+	// detached remembers the latest pods whose DEL is done, so that repeating it costs nothing.
+	detached recent
+
+	// idleBridges were found idle by the last GC; the next one deletes them.
+	idleBridges recent
+
+	// changed wakes Run after SetPodCIDR.
+	changed chan struct{}
+}
+
+// state is one picture of the configuration.
+type state struct {
+	networks    []*network
+	podCIDR     []netip.Prefix
+	fingerprint string
+	status      Status
+}
 
 // New checks the options, creates the cache directory and loads the configuration once,
 // so that Status and Attach are right before Run has begun.
-func New(opts Options) (*Manager, error) { panic("not built yet") }
-
-// Run follows the configuration directory and asks the plugins for their STATUS until ctx
-// is done. It returns nil then; what goes wrong meanwhile is in Status.
-func (m *Manager) Run(ctx context.Context) error { panic("not built yet") }
-
-// Status never waits.
-func (m *Manager) Status() Status { panic("not built yet") }
-
-// Attach runs ADD of every configured network. A failed ADD is undone by a DEL at once; if that
-// fails as well the error wraps [ErrLeftBehind], and Detach must be retried. Cancelling ctx
-// does not interrupt plugins: Attach returns when they are done.
-//
-// Errors: InvalidArgument (bad attachment), Unavailable (no network configured, or a plugin
-// said try again later), FailedPrecondition (plugin missing, bad network configuration),
-// DeadlineExceeded (a plugin took too long), otherwise Internal.
-func (m *Manager) Attach(ctx context.Context, att Attachment) (*Result, error) {
-	panic("not built yet")
+func New(opts Options) (*Manager, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	m := &Manager{opts: opts, changed: make(chan struct{}, 1)}
+	m.attached.pods = map[string]struct{}{}
+	if err := os.MkdirAll(m.recordDir(), 0o700); err != nil {
+		return nil, fmt.Errorf("CNI cache: %w", err)
+	}
+	m.exec = &pluginExec{timeouts: opts.Timeouts, observer: opts.Observer}
+	if opts.Default.Enabled && opts.Default.backend() == "nftables" {
+		if m.exec.toolDir, err = prepareToolDir(opts.CacheDir); err != nil {
+			return nil, fmt.Errorf("CNI tool directory: %w", err)
+		}
+	}
+	m.cni = libcni.NewCNIConfigWithCacheDir(opts.BinDirs, opts.CacheDir, m.exec)
+	m.reload()
+	return m, nil
 }
 
-// Detach runs DEL of every network the pod is or may be attached to. It is idempotent and
-// needs nothing but PodID, though the more of the attachment is known the better.
-func (m *Manager) Detach(ctx context.Context, att Attachment) error { panic("not built yet") }
+// Status never waits.
+func (m *Manager) Status() Status {
+	s := m.current.Load().status
+	s.Skipped = slices.Clone(s.Skipped)
+	return s
+}
 
-// Check runs CHECK of the pod's networks; nil where the network's version has no CHECK.
-func (m *Manager) Check(ctx context.Context, att Attachment) error { panic("not built yet") }
+// networks gives the networks to attach a pod to, Unavailable when there are none.
+func (m *Manager) networks() (*state, error) {
+	s := m.current.Load()
+	if len(s.networks) == 0 {
+		return nil, fmt.Errorf("no pod network: %s: %w", s.status.Message, errdefs.ErrUnavailable)
+	}
+	return s, nil
+}
 
-// GC undoes every attachment that is neither in live nor made by this process, and tells
-// plugins that know the GC verb (CNI 1.1) which attachments are valid.
-func (m *Manager) GC(ctx context.Context, live []Attachment) error { panic("not built yet") }
+// run prepares the context of a libcni call for one network.
+func (m *Manager) run(ctx context.Context, builtin bool, rec *record) context.Context {
+	return withRun(ctx, runInfo{builtin: builtin, lock: rec})
+}
 
-// CachedResult is the result of an earlier Attach, also by an earlier process.
-// NotFound when there is none.
-func (m *Manager) CachedResult(att Attachment) (*Result, error) { panic("not built yet") }
+// hold marks a pod as attached by this process, before its first plugin runs.
+func (m *Manager) hold(podID string) {
+	m.gate.RLock()
+	defer m.gate.RUnlock()
+	m.attached.Lock()
+	defer m.attached.Unlock()
+	m.attached.pods[podID] = struct{}{}
+	m.detached.remove(podID)
+}
 
-// SetPodCIDR sets the ranges of the built-in network for new pods: one CIDR or two of
-// different families, comma separated, as the kubelet sends it (UpdateRuntimeConfig). ""
-// goes back to the configured ones. Networks with the capability ipRanges get it, too.
-// InvalidArgument for anything else. The caller keeps it across restarts.
-func (m *Manager) SetPodCIDR(cidrs string) error { panic("not built yet") }
+func (m *Manager) letGo(podID string) {
+	m.attached.Lock()
+	defer m.attached.Unlock()
+	delete(m.attached.pods, podID)
+	m.detached.add(podID)
+}
 
-// Validate checks an attachment before any side effect: identity, ports, bandwidth.
-// Errors are InvalidArgument.
-func Validate(att Attachment) error { panic("not built yet") }
+func (m *Manager) holds(podID string) bool {
+	m.attached.Lock()
+	defer m.attached.Unlock()
+	_, ok := m.attached.pods[podID]
+	return ok
+}
+
+// recent is a set of the last few keys.
+type recent struct {
+	sync.Mutex
+	keys []string
+}
+
+const recentKeys = 1024
+
+func (r *recent) add(key string) {
+	r.Lock()
+	defer r.Unlock()
+	if len(r.keys) == recentKeys {
+		r.keys = r.keys[1:]
+	}
+	r.keys = append(r.keys, key)
+}
+
+func (r *recent) remove(key string) {
+	r.Lock()
+	defer r.Unlock()
+	r.keys = slices.DeleteFunc(r.keys, func(k string) bool { return k == key })
+}
+
+func (r *recent) has(key string) bool {
+	r.Lock()
+	defer r.Unlock()
+	return slices.Contains(r.keys, key)
+}

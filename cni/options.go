@@ -1,8 +1,12 @@
 package cni
 
 import (
+	"fmt"
 	"net/netip"
+	"path/filepath"
 	"time"
+
+	"github.com/containerd/errdefs"
 )
 
 // Options configures a [Manager]. The zero value of every field but CacheDir and
@@ -37,7 +41,7 @@ type Timeouts struct {
 	Add    time.Duration // default 60 s
 	Del    time.Duration // default 60 s
 	Check  time.Duration // default 15 s
-	GC     time.Duration // default 60 s
+	GC     time.Duration // default 30 s; new attachments wait for it, see Manager.GC
 	Status time.Duration // default 5 s
 }
 
@@ -79,4 +83,47 @@ type Observer struct {
 	Operation func(verb string, err error, took time.Duration)
 	// ConfigLoaded is called when another configuration took effect, and when loading failed.
 	ConfigLoaded func(Status)
+}
+
+// withDefaults fills in what was left out and refuses what cannot work.
+func (o Options) withDefaults() (Options, error) {
+	setDefault(&o.ConfDir, "/etc/cni/net.d")
+	setDefault(&o.MaxConfs, 1)
+	setDefault(&o.IPPreference, "cni")
+	setDefault(&o.StatusInterval, 10*time.Second)
+	setDefault(&o.Timeouts.Add, time.Minute)
+	setDefault(&o.Timeouts.Del, time.Minute)
+	setDefault(&o.Timeouts.Check, 15*time.Second)
+	setDefault(&o.Timeouts.GC, 30*time.Second)
+	setDefault(&o.Timeouts.Status, 5*time.Second)
+	invalid := func(format string, args ...any) (Options, error) {
+		return o, fmt.Errorf("CNI options: "+format+": %w", append(args, errdefs.ErrInvalidArgument)...)
+	}
+	for _, dir := range append([]string{o.ConfDir, o.CacheDir}, o.BinDirs...) {
+		if !filepath.IsAbs(dir) {
+			return invalid("%q is not an absolute path", dir)
+		}
+	}
+	if len(o.BinDirs) == 0 {
+		return invalid("no directory to search for plugins")
+	}
+	if o.MaxConfs < 0 {
+		return invalid("at most %d configurations", o.MaxConfs)
+	}
+	if p := o.IPPreference; p != "cni" && p != "ipv4" && p != "ipv6" {
+		return invalid("IP preference %q is none of cni, ipv4, ipv6", p)
+	}
+	var err error
+	o.Default, err = o.Default.withDefaults()
+	if err != nil {
+		return invalid("built-in network: %w", err)
+	}
+	return o, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
 }

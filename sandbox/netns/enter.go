@@ -50,3 +50,27 @@ func enterAnd(path string, fn func() error) error {
 	}
 	return guarded(fn)
 }
+
+// Scratch runs fn with the path of an empty network namespace, which ends with the call. It
+// stands in for a pod's namespace that is gone, where something insists on being given one.
+func Scratch(fn func(path string) error) error {
+	ready, finish := make(chan string, 1), make(chan struct{})
+	failed := make(chan error, 1)
+	go func() {
+		failed <- onThrowawayThread(func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+				return exhausted(fmt.Errorf("make a scratch network namespace: %w", err))
+			}
+			ready <- fmt.Sprintf("/proc/%d/task/%d/ns/net", unix.Getpid(), unix.Gettid())
+			<-finish
+			return nil
+		})
+	}()
+	select {
+	case err := <-failed:
+		return err
+	case path := <-ready:
+		defer func() { close(finish); <-failed }()
+		return fn(path)
+	}
+}
