@@ -1,5 +1,19 @@
 package spec
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/sys/capability"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// allCapabilities is the name that stands for every capability.
+const allCapabilities = "ALL"
+
 // DefaultCapabilities are what an unprivileged container has before add and
 // drop: the set that Docker made the custom and that images rely on.
 func DefaultCapabilities() []string {
@@ -9,4 +23,140 @@ func DefaultCapabilities() []string {
 		"CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP",
 		"CAP_SETUID", "CAP_SYS_CHROOT",
 	}
+}
+
+// capabilities computes the sets: the defaults (all for a privileged
+// container), then "ALL" of add and drop, then the single names, where drop
+// has the last word. Ambient ones are added to all sets.
+func (b *builder) capabilities() error {
+	set := b.baseCapabilities()
+	c := b.sc.GetCapabilities()
+	var ambient []string
+	if !b.sc.Privileged {
+		var err error
+		if set, err = b.addAndDrop(set, c); err != nil {
+			return err
+		}
+	}
+	ambient, err := b.named(c.GetAddAmbientCapabilities())
+	if err != nil {
+		return err
+	}
+	set = union(set, ambient)
+	b.s.Process.Capabilities = &specs.LinuxCapabilities{
+		Bounding:  set,
+		Effective: slices.Clone(set),
+		Permitted: slices.Clone(set),
+		// Inheritable ones would survive an exec of files with capabilities
+		// (CVE-2022-24769); only ambient ones need them.
+		Inheritable: slices.Clone(ambient),
+		Ambient:     ambient,
+	}
+	return nil
+}
+
+// baseCapabilities is the set before add and drop.
+func (b *builder) baseCapabilities() []string {
+	switch {
+	case b.sc.Privileged:
+		return b.grantable()
+	case b.in.Runtime.BaseSpec != nil && b.in.Runtime.BaseSpec.Process != nil && b.in.Runtime.BaseSpec.Process.Capabilities != nil:
+		return slices.Clone(b.in.Runtime.BaseSpec.Process.Capabilities.Bounding)
+	case b.in.Defaults.Capabilities != nil:
+		return b.have(b.in.Defaults.Capabilities)
+	}
+	return b.have(DefaultCapabilities())
+}
+
+// have leaves out those defaults that this process could not give.
+func (b *builder) have(caps []string) []string {
+	grantable := b.grantable()
+	return slices.DeleteFunc(slices.Clone(caps), func(c string) bool { return !slices.Contains(grantable, c) })
+}
+
+// grantable are the capabilities that a container of this pod can have: a user
+// namespace has all that the kernel knows, otherwise what this process has.
+func (b *builder) grantable() []string {
+	if b.userns != nil {
+		return slices.Clone(b.in.Host.Capabilities)
+	}
+	return slices.Clone(b.in.Host.OwnCapabilities)
+}
+
+func (b *builder) addAndDrop(set []string, c *runtimeapi.Capability) ([]string, error) {
+	if hasAll(c.GetAddCapabilities()) {
+		set = b.grantable()
+	}
+	if hasAll(c.GetDropCapabilities()) {
+		set = nil
+	}
+	add, err := b.named(withoutAll(c.GetAddCapabilities()))
+	if err != nil {
+		return nil, err
+	}
+	set = union(set, add)
+	for _, name := range withoutAll(c.GetDropCapabilities()) {
+		full, err := capabilityName(name)
+		if err != nil {
+			return nil, err
+		}
+		set = slices.DeleteFunc(set, func(s string) bool { return s == full })
+	}
+	return set, nil
+}
+
+// named are the capabilities that a request names, "ALL" expanded. One that
+// cannot be given is an error: the kernel would refuse to start the container.
+func (b *builder) named(names []string) ([]string, error) {
+	if hasAll(names) {
+		return b.grantable(), nil
+	}
+	var out []string
+	for _, n := range names {
+		full, err := capabilityName(n)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(b.in.Host.Capabilities, full) {
+			return nil, fmt.Errorf("this kernel (%s) has no capability %s: %w", b.in.Host.Kernel.Release, full, errdefs.ErrFailedPrecondition)
+		}
+		if !slices.Contains(b.grantable(), full) {
+			return nil, fmt.Errorf("the daemon itself has no capability %s to give; start it with that capability: %w", full, errdefs.ErrFailedPrecondition)
+		}
+		out = union(out, []string{full})
+	}
+	return out, nil
+}
+
+// capabilityName is the name as OCI has it, "CAP_NET_ADMIN"; the CRI's have no
+// prefix, and people write both.
+func capabilityName(name string) (string, error) {
+	full := strings.ToUpper(name)
+	if !strings.HasPrefix(full, "CAP_") {
+		full = "CAP_" + full
+	}
+	if !slices.ContainsFunc(capability.ListKnown(), func(c capability.Cap) bool { return "CAP_"+strings.ToUpper(c.String()) == full }) {
+		return "", fmt.Errorf("unknown capability %q: %w", name, errdefs.ErrInvalidArgument)
+	}
+	return full, nil
+}
+
+func hasAll(names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool {
+		return strings.EqualFold(n, allCapabilities) || strings.EqualFold(n, "CAP_"+allCapabilities)
+	})
+}
+
+func withoutAll(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return hasAll([]string{n}) })
+}
+
+// union is a followed by those of b that are not in a.
+func union(a, b []string) []string {
+	for _, x := range b {
+		if !slices.Contains(a, x) {
+			a = append(a, x)
+		}
+	}
+	return a
 }

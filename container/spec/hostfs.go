@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,12 +19,14 @@ type HostFS interface {
 	Stat(path string) (os.FileInfo, error)
 	// ReadFile is os.ReadFile.
 	ReadFile(path string) ([]byte, error)
-	// ReadDir is os.ReadDir.
-	ReadDir(path string) ([]os.DirEntry, error)
 	// Mount is the mount that the resolved path lies on.
 	Mount(path string) (*mountinfo.Info, error)
-	// Device describes a character or block device; oci.ErrNotADevice for anything else.
-	Device(path string) (*specs.LinuxDevice, error)
+	// Devices describes the device at a host path, or all devices in the
+	// directory at it, as they are to appear under containerPath;
+	// oci.ErrNotADevice for anything else.
+	Devices(hostPath, containerPath string) ([]specs.LinuxDevice, error)
+	// Hostname is os.Hostname.
+	Hostname() (string, error)
 	// HostDevices are all devices under the host's /dev that a privileged container gets.
 	HostDevices() ([]specs.LinuxDevice, error)
 }
@@ -31,12 +34,19 @@ type HostFS interface {
 // hostFS is the machine itself.
 type hostFS struct{}
 
-func (hostFS) Resolve(path string) (string, error)            { return filepath.EvalSymlinks(path) }
-func (hostFS) Stat(path string) (os.FileInfo, error)          { return os.Stat(path) }
-func (hostFS) ReadFile(path string) ([]byte, error)           { return os.ReadFile(path) }
-func (hostFS) ReadDir(path string) ([]os.DirEntry, error)     { return os.ReadDir(path) }
-func (hostFS) Device(path string) (*specs.LinuxDevice, error) { return oci.DeviceFromPath(path) }
-func (hostFS) HostDevices() ([]specs.LinuxDevice, error)      { return oci.HostDevices() }
+func (hostFS) Resolve(path string) (string, error)       { return filepath.EvalSymlinks(path) }
+func (hostFS) Stat(path string) (os.FileInfo, error)     { return os.Stat(path) }
+func (hostFS) ReadFile(path string) ([]byte, error)      { return os.ReadFile(path) }
+func (hostFS) Hostname() (string, error)                 { return os.Hostname() }
+func (hostFS) HostDevices() ([]specs.LinuxDevice, error) { return oci.HostDevices() }
+
+func (hostFS) Devices(hostPath, containerPath string) ([]specs.LinuxDevice, error) {
+	var s specs.Spec
+	if err := oci.WithDevices(hostPath, containerPath, "rwm")(context.Background(), nil, nil, &s); err != nil {
+		return nil, err
+	}
+	return s.Linux.Devices, nil
+}
 
 func (hostFS) Mount(path string) (*mountinfo.Info, error) {
 	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(path))

@@ -23,7 +23,7 @@ type Input struct {
 	Config *runtimeapi.ContainerConfig
 	// Image is the image the container runs from.
 	Image Image
-	// User is the answer of package users for UserSpec(Config, Image.Config).
+	// User is the answer of package users for UserSpec(Config, Sandbox.Config, Image).
 	User users.Resolved
 	// TargetPID is the init process of the container named by
 	// namespace_options.target_id; used only with pid mode TARGET.
@@ -134,6 +134,10 @@ type Defaults struct {
 	// blockio.OciLinuxBlockIO). Nil means not configured: a class that was asked
 	// for by annotation is then refused.
 	BlockIO func(class string) (*specs.LinuxBlockIO, error)
+	// CreateMissingBindSources makes Build name missing bind sources in
+	// Output.CreateDirs instead of refusing them. The CRI asks for the error;
+	// hostPath volumes of no type count on the directory in other runtimes.
+	CreateMissingBindSources bool
 	// IgnoreImageVolumes makes VOLUME declarations of images have no effect.
 	IgnoreImageVolumes bool
 	// AppArmorProfile is the name of the loaded profile for "RuntimeDefault".
@@ -154,10 +158,9 @@ const (
 )
 
 // CDIInjector adds CDI devices to a spec. *cdi.Cache of
-// tags.cncf.io/container-device-interface implements it.
+// tags.cncf.io/container-device-interface implements it and rereads its
+// directories by itself.
 type CDIInjector interface {
-	// Refresh rereads the CDI spec directories where something changed.
-	Refresh() error
 	// InjectDevices adds fully qualified devices and answers those it does not know.
 	InjectDevices(s *specs.Spec, devices ...string) (unresolved []string, err error)
 }

@@ -1,0 +1,181 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"time"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"k8s.io/klog/v2"
+
+	"github.com/berth-run/berth/shim"
+)
+
+// ShimEvent takes what a pod's shim reports of a container (sandbox.Workloads).
+// Events repeat after a reconnection, so each is taken as the state it tells.
+func (m *Manager) ShimEvent(_ string, e shim.Event) {
+	if e.Record.ID == "" || e.Type == shim.EventDeleted {
+		return
+	}
+	c, err := m.Get(e.Record.ID)
+	if err != nil {
+		return // removed meanwhile
+	}
+	m.apply(c, e.Record)
+	if e.Type == shim.EventSnapshot && e.Record.State == shim.StateCreated {
+		m.running.Go(func() { m.undoStart(c) })
+	}
+}
+
+// apply takes over a state that the shim recorded.
+func (m *Manager) apply(c *Container, r shim.Record) {
+	switch r.State {
+	case shim.StateRunning:
+		m.noteRunning(c, uint32(r.PID), r.StartedAt)
+	case shim.StateExited:
+		if r.StartedAt.IsZero() {
+			return // it was never started: whoever creates it reports that
+		}
+		m.noteRunning(c, uint32(r.PID), r.StartedAt)
+		m.noteExit(c, exitOf(r))
+	}
+}
+
+// exitOf puts a shim's record into the words of Kubernetes.
+func exitOf(r shim.Record) Exit {
+	e := Exit{StartedAt: r.StartedAt, FinishedAt: r.ExitedAt, Code: r.ExitCode, Reason: ReasonError}
+	switch {
+	case r.OOMKilled:
+		e.Reason = ReasonOOMKilled
+	case r.ExitCode == 0:
+		e.Reason = ReasonCompleted
+	}
+	return e
+}
+
+// noteExit records an exit: in memory at once, then for good, and removes what is
+// left of the process, in the background. A second one changes nothing.
+func (m *Manager) noteExit(c *Container, e Exit) {
+	first := false
+	c.set(func() {
+		if c.record.Phase == Exited {
+			return
+		}
+		first = true
+		if e.StartedAt.IsZero() {
+			e.StartedAt = c.startedAt
+		}
+		c.record.Phase, c.record.Exit = Exited, &e
+		c.running = false
+		if c.exited == nil {
+			c.exited, c.cleaned = make(chan struct{}), make(chan struct{})
+		}
+		close(c.exited)
+	})
+	if !first {
+		return
+	}
+	klog.FromContext(m.ctx).V(2).Info("Container has ended", "id", c.ID, "container", c.Name(), "code", e.Code, "reason", e.Reason)
+	m.changed(c, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
+	m.running.Go(func() { m.cleanUp(c) })
+}
+
+// cleanUp saves the exit and removes the task. What fails here is tried again when
+// the container is removed, and the exit is found again at the next start.
+func (m *Manager) cleanUp(c *Container) {
+	defer close(c.cleaned)
+	ctx, cancel := m.bounded(m.ctx)
+	defer cancel()
+	release, err := c.acquire(ctx)
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "Cannot clean up after a container's exit", "id", c.ID)
+		return
+	}
+	defer release()
+	if err := m.save(ctx, c, func(*Record) {}); err != nil {
+		klog.FromContext(ctx).Error(err, "Cannot save a container's exit", "id", c.ID)
+		return // the shim keeps the only record of it
+	}
+	if err := m.tasks.Delete(ctx, c.ID); err != nil {
+		klog.FromContext(ctx).Error(err, "Cannot delete the task of a container that has ended", "id", c.ID)
+	}
+	_ = m.closeForeign(ctx, c)
+	if p := c.Pod.Shim(); p != nil {
+		_ = p.Client().Forget(ctx, c.ID) // a shim that is gone has forgotten everything
+	}
+}
+
+// undoStart takes back a start that a killed daemon left between runc's create and
+// start, so that the container can be started again.
+func (m *Manager) undoStart(c *Container) {
+	ctx, cancel := m.bounded(m.ctx)
+	defer cancel()
+	release, err := c.acquire(ctx)
+	if err != nil {
+		return
+	}
+	defer release()
+	if c.State() != runtimeapi.ContainerState_CONTAINER_CREATED {
+		return
+	}
+	if err := m.tasks.Reap(ctx, c.ID); err != nil {
+		klog.FromContext(ctx).Error(err, "Cannot take back the start of a container that was interrupted", "id", c.ID)
+	}
+}
+
+// lostCgroupTimeout bounds ending the processes of a container without a shim.
+const lostCgroupTimeout = 10 * time.Second
+
+// ShimLost ends the containers of a pod whose shim died (sandbox.Workloads): their
+// processes have nobody to report to. What the shim wrote before it died counts.
+func (m *Manager) ShimLost(podID string) {
+	for _, c := range m.ofPod(podID) {
+		if c.State() == runtimeapi.ContainerState_CONTAINER_EXITED {
+			continue
+		}
+		m.running.Go(func() { m.lost(c) })
+	}
+}
+
+func (m *Manager) lost(c *Container) {
+	r, err := m.statusFile(c)
+	switch {
+	case err == nil && r.State == shim.StateExited:
+		m.apply(c, r)
+		return
+	case err != nil && m.volatileLost(c):
+		m.noteExit(c, Exit{FinishedAt: time.Now(), Code: exitUnknown, Reason: ReasonUnknown,
+			Message: "the node was restarted, or its state directory was lost, while the container may have been running"})
+		return
+	case err != nil && c.PID() == 0:
+		return // it was never started
+	}
+	ctx, cancel := context.WithTimeout(m.ctx, lostCgroupTimeout)
+	defer cancel()
+	paths := m.Cgroups.Resolve(c.CgroupsPath)
+	if err := m.Cgroups.KillAll(ctx, paths); err != nil {
+		klog.FromContext(ctx).Error(err, "Cannot end the processes of a container whose shim died", "id", c.ID)
+	}
+	m.noteExit(c, Exit{FinishedAt: time.Now(), Code: exitKilled, Reason: ReasonError,
+		Message: "the shim of the pod died; the container was ended because nobody could follow it any more"})
+	if err := m.Cgroups.Remove(ctx, paths); err != nil {
+		klog.FromContext(ctx).Error(err, "Cannot remove the cgroup of a container whose shim died", "id", c.ID)
+	}
+}
+
+// volatileLost says that the container's directory on tmpfs is gone.
+func (m *Manager) volatileLost(c *Container) bool {
+	_, err := os.Stat(m.paths.Container(c.ID))
+	return os.IsNotExist(err)
+}
+
+// statusFile reads what the shim wrote about the container.
+func (m *Manager) statusFile(c *Container) (shim.Record, error) {
+	var r shim.Record
+	raw, err := os.ReadFile(m.paths.ContainerStatus(c.ID))
+	if err != nil {
+		return r, err
+	}
+	return r, json.Unmarshal(raw, &r)
+}

@@ -1,0 +1,110 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/continuity/fs"
+	securejoin "github.com/cyphar/filepath-securejoin"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-run/berth/engine"
+)
+
+// imageMounts lists the mounts of the request that are images (CRI Mount.image).
+func (m *Manager) imageMounts(n *creation) []ImageMount {
+	var out []ImageMount
+	for i, mnt := range n.Config.GetMounts() {
+		if mnt.GetImage().GetImage() != "" {
+			out = append(out, ImageMount{Index: i, Key: n.ID + "-image-" + strconv.Itoa(i), Snapshotter: n.Snapshotter})
+		}
+	}
+	return out
+}
+
+func (m *Manager) imageMountDir(c *Container, index int) string {
+	return filepath.Join(m.paths.Container(c.ID), "image-"+strconv.Itoa(index))
+}
+
+// imageMountDirs says where the images are mounted, by the index of the mount.
+func (m *Manager) imageMountDirs(c *Container) map[int]string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if len(c.record.ImageMounts) == 0 {
+		return nil
+	}
+	out := map[int]string{}
+	for _, im := range c.record.ImageMounts {
+		out[im.Index] = m.imageMountDir(c, im.Index)
+	}
+	return out
+}
+
+// mountImages mounts read-only views of the images, so that the spec can bind
+// them, or a part of them, into the container.
+func (m *Manager) mountImages(ctx context.Context, c *Container) error {
+	for _, im := range c.record.ImageMounts {
+		image, err := m.Images.Resolve(c.Config.GetMounts()[im.Index].GetImage())
+		if err != nil {
+			return fmt.Errorf("mounts[%d].image: %w", im.Index, err)
+		}
+		mounts, err := m.Images.PrepareImageMount(ctx, image, im.Key)
+		if err != nil {
+			return fmt.Errorf("mounts[%d].image: %w", im.Index, err)
+		}
+		dir := m.imageMountDir(c, im.Index)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("mounts[%d].image: %w", im.Index, err)
+		}
+		if err := mount.All(mounts, dir); err != nil {
+			return fmt.Errorf("mounts[%d].image: mount %s: %w", im.Index, image.Name(), err)
+		}
+	}
+	return nil
+}
+
+func (m *Manager) unmountImages(ctx context.Context, c *Container) error {
+	c.mu.RLock()
+	list := c.record.ImageMounts
+	c.mu.RUnlock()
+	for _, im := range list {
+		dir := m.imageMountDir(c, im.Index)
+		if err := mount.UnmountAll(dir, unix.MNT_DETACH); err != nil && !os.IsNotExist(err) {
+			return fmt.Errorf("unmount the image of mounts[%d]: %w", im.Index, err)
+		}
+		if err := m.Images.RemoveImageMount(ctx, im.Key); err != nil {
+			return fmt.Errorf("remove the view of the image of mounts[%d]: %w", im.Index, err)
+		}
+	}
+	return nil
+}
+
+// fillVolumes copies what the image has at the places of its volumes, as users of
+// VOLUME expect. It needs the image mounted, for as long as the copy takes.
+func (m *Manager) fillVolumes(ctx context.Context, n *creation) error {
+	key := n.ID + "-volumes"
+	mounts, err := m.Images.PrepareImageMount(ctx, n.image, key)
+	if err != nil {
+		return fmt.Errorf("fill the volumes of the image: %w", err)
+	}
+	defer func() { _ = m.Images.RemoveImageMount(context.WithoutCancel(ctx), key) }()
+	return mount.WithReadonlyTempMount(engine.Context(ctx), mounts, func(root string) error {
+		for _, v := range n.out.Volumes {
+			src, err := securejoin.SecureJoin(root, v.ContainerPath)
+			if err != nil {
+				return fmt.Errorf("the volume of the image at %s: %w", v.ContainerPath, err)
+			}
+			if st, err := os.Stat(src); err != nil || !st.IsDir() {
+				continue // the image has nothing there
+			}
+			if err := fs.CopyDir(v.HostPath, src); err != nil {
+				return fmt.Errorf("fill the volume of the image at %s: %w", v.ContainerPath, err)
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,193 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/config"
+	"github.com/berth-run/berth/container/hostinfo"
+	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/engine"
+	"github.com/berth-run/berth/flight"
+	"github.com/berth-run/berth/imageservice"
+	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/sandbox"
+	"github.com/berth-run/berth/steps"
+	"github.com/berth-run/berth/task"
+)
+
+// Options are what a Manager works with.
+type Options struct {
+	Config  *config.Config
+	Engine  *engine.Engine
+	Images  *imageservice.Service
+	Cgroups *cgroup.Host
+	Host    *hostinfo.Info
+	// CDI injects devices; nil switches CDI off.
+	CDI spec.CDIInjector
+	// Observe is told about every step of every operation; may be nil.
+	Observe steps.Observer
+	// Changed is told about containers that were created, started, stopped or
+	// deleted; may be nil. It is called in the order of the changes of a container.
+	Changed func(c *Container, what runtimeapi.ContainerEventType)
+	// Forgotten is told that a container and its writable layer are gone; may be nil.
+	Forgotten func(c *Container)
+}
+
+// Manager owns all containers of the node.
+type Manager struct {
+	Options
+	pods   *sandbox.Manager
+	paths  config.Paths
+	client *containerd.Client
+	store  store
+	tasks  *task.Service
+
+	all     *index.Index[*Container]
+	flights flight.Group
+	slots   chan struct{}
+	users   userCache
+
+	mu    sync.Mutex
+	byKey map[string]*Container
+	byPod map[string]map[string]*Container
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+// New makes a manager. Pods and containers know each other: SetPods completes it.
+func New(o Options) *Manager {
+	m := &Manager{
+		Options: o,
+		paths:   o.Config.Paths(),
+		client:  o.Engine.Client,
+		store:   store{o.Engine.Client},
+		tasks:   task.New(o.Engine.Client, o.Config.Containerd.CallTimeout.Duration),
+		all:     index.New[*Container]("container"),
+		byKey:   map[string]*Container{},
+		byPod:   map[string]map[string]*Container{},
+	}
+	if n := o.Config.Container.MaxConcurrentStarts; n > 0 {
+		m.slots = make(chan struct{}, n)
+	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m
+}
+
+// SetPods gives the manager its pods; to be called once, before anything else.
+func (m *Manager) SetPods(pods *sandbox.Manager) { m.pods = pods }
+
+// Close waits for calls under way until ctx ends. Containers go on running.
+func (m *Manager) Close(ctx context.Context) error {
+	err := m.flights.Drain(ctx)
+	m.cancel()
+	m.running.Wait()
+	return err
+}
+
+// Get finds a container by ID or unique prefix.
+func (m *Manager) Get(id string) (*Container, error) { return m.all.Get(id) }
+
+// ofPod are the containers of a pod, in no order.
+func (m *Manager) ofPod(podID string) []*Container {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]*Container, 0, len(m.byPod[podID]))
+	for _, c := range m.byPod[podID] {
+		out = append(out, c)
+	}
+	return out
+}
+
+// key identifies the request for a container among retries.
+func key(podID string, meta *runtimeapi.ContainerMetadata) string {
+	return fmt.Sprintf("%s/%s/%d", podID, meta.GetName(), meta.GetAttempt())
+}
+
+func (m *Manager) add(c *Container) {
+	m.mu.Lock()
+	m.byKey[key(c.Pod.ID, c.Config.GetMetadata())] = c
+	if m.byPod[c.Pod.ID] == nil {
+		m.byPod[c.Pod.ID] = map[string]*Container{}
+	}
+	m.byPod[c.Pod.ID][c.ID] = c
+	m.mu.Unlock()
+	m.all.Put(c.ID, c)
+}
+
+func (m *Manager) forget(c *Container) {
+	m.mu.Lock()
+	if k := key(c.Pod.ID, c.Config.GetMetadata()); m.byKey[k] == c {
+		delete(m.byKey, k)
+	}
+	delete(m.byPod[c.Pod.ID], c.ID)
+	if len(m.byPod[c.Pod.ID]) == 0 {
+		delete(m.byPod, c.Pod.ID)
+	}
+	m.mu.Unlock()
+	m.all.Delete(c.ID)
+	if m.Forgotten != nil {
+		m.Forgotten(c)
+	}
+}
+
+// acquire takes the container's turn; release gives it back.
+func (c *Container) acquire(ctx context.Context) (release func(), err error) {
+	select {
+	case c.turn <- struct{}{}:
+		return func() { <-c.turn }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%s: another operation has not ended: %w", c.Name(), ctx.Err())
+	}
+}
+
+// bounded detaches ctx from its caller and gives the operation its own end.
+func (m *Manager) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), m.Config.Pod.OperationTimeout.Duration)
+}
+
+// slot waits for the right to create or start a container.
+func (m *Manager) slot(ctx context.Context) (release func(), err error) {
+	if m.slots == nil {
+		return func() {}, nil
+	}
+	select {
+	case m.slots <- struct{}{}:
+		return func() { <-m.slots }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for a turn to start the container: %w", ctx.Err())
+	}
+}
+
+// save writes the record as it is in memory after change.
+func (m *Manager) save(ctx context.Context, c *Container, change func(*Record)) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.mu.RLock()
+	r := c.record
+	c.mu.RUnlock()
+	change(&r)
+	if err := m.store.update(ctx, c.ID, &r, nil); err != nil {
+		return err
+	}
+	c.set(func() { c.record = r })
+	return nil
+}
+
+func (m *Manager) changed(c *Container, what runtimeapi.ContainerEventType) {
+	if m.Changed != nil {
+		m.Changed(c, what)
+	}
+}
+
+func precondition(format string, args ...any) error {
+	return fmt.Errorf(format+": %w", append(args, errdefs.ErrFailedPrecondition)...)
+}

@@ -1,0 +1,224 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/engine"
+	"github.com/berth-run/berth/steps"
+)
+
+// createPlan is everything a container is made of before it runs, in the order
+// it is built. The record comes first and is the last to go.
+func (m *Manager) createPlan(n *creation) steps.Node {
+	plan := steps.Seq{
+		n.step("record", func(ctx context.Context) error { return m.createRecord(ctx, n) }, m.deleteRecord),
+		n.step("directory", m.do(n, m.createDirectories), m.removeDirectories),
+		n.step("images", m.do(n, m.mountImages), m.unmountImages),
+	}
+	if n.out == nil {
+		plan = append(plan, n.step("spec", func(ctx context.Context) error { return m.buildSpec(ctx, n) }, nil))
+	}
+	return append(plan,
+		steps.Par{
+			n.step("snapshot", func(ctx context.Context) error { return m.createSnapshot(ctx, n) }, m.removeSnapshot),
+			n.step("volumes", func(ctx context.Context) error { return m.createVolumes(ctx, n) }, nil),
+		},
+		n.step("created", func(ctx context.Context) error { return m.markCreated(ctx, n) }, nil),
+	)
+}
+
+// removePlan is the same with nothing but what the record tells, to be undone.
+func (m *Manager) removePlan(c *Container) steps.Node {
+	n := &creation{Container: c}
+	return steps.Seq{
+		n.step("record", nil, m.deleteRecord),
+		n.step("directory", nil, m.removeDirectories),
+		n.step("images", nil, m.unmountImages),
+		n.step("snapshot", nil, m.removeSnapshot),
+		n.step("task", nil, m.removeTask),
+	}
+}
+
+type action func(context.Context, *Container) error
+
+func (m *Manager) do(n *creation, do action) func(context.Context) error {
+	return func(ctx context.Context) error { return do(ctx, n.Container) }
+}
+
+func (n *creation) step(name string, do func(context.Context) error, undo action) steps.Step {
+	s := steps.Step{Name: name, Do: do}
+	if undo != nil {
+		s.Undo = func(ctx context.Context) error { return undo(ctx, n.Container) }
+	}
+	return s
+}
+
+func (m *Manager) createRecord(ctx context.Context, n *creation) error {
+	ociSpec := emptySpec()
+	if n.out != nil {
+		ociSpec = n.out.Spec
+	}
+	specAny, err := typeurl.MarshalAny(ociSpec)
+	if err != nil {
+		return fmt.Errorf("encode the OCI spec: %w", err)
+	}
+	options, err := n.Pod.Handler.MarshalOptions()
+	if err != nil {
+		return fmt.Errorf("encode the runtime options: %w", err)
+	}
+	record := containers.Container{
+		ID: n.ID,
+		Labels: map[string]string{
+			"io.kubernetes.pod.name":       n.Pod.Config.GetMetadata().GetName(),
+			"io.kubernetes.pod.namespace":  n.Pod.Config.GetMetadata().GetNamespace(),
+			"io.kubernetes.pod.uid":        n.Pod.Config.GetMetadata().GetUid(),
+			"io.kubernetes.container.name": n.Config.GetMetadata().GetName(),
+		},
+		Image:       n.image.Name(),
+		Runtime:     containers.RuntimeInfo{Name: n.Pod.Handler.Shim, Options: options},
+		Spec:        specAny,
+		Snapshotter: n.Snapshotter,
+		SnapshotKey: n.ID,
+	}
+	if !n.Pod.Handler.Foreign {
+		record.SandboxID = n.Pod.ID
+	}
+	n.mu.RLock()
+	r := n.record
+	n.mu.RUnlock()
+	return m.store.create(ctx, record, &r)
+}
+
+func (m *Manager) deleteRecord(ctx context.Context, c *Container) error {
+	return m.store.delete(ctx, c.ID)
+}
+
+// markCreated completes the record once everything exists.
+func (m *Manager) markCreated(ctx context.Context, n *creation) error {
+	n.writing.Lock()
+	defer n.writing.Unlock()
+	n.mu.RLock()
+	r := n.record
+	n.mu.RUnlock()
+	r.Phase = Created
+	var late *specs.Spec
+	if len(r.ImageMounts) > 0 {
+		late = n.out.Spec // the record still has the placeholder
+	}
+	if err := m.store.update(ctx, n.ID, &r, late); err != nil {
+		return err
+	}
+	n.set(func() { n.record = r })
+	return nil
+}
+
+func (m *Manager) createDirectories(_ context.Context, c *Container) error {
+	if err := os.MkdirAll(m.paths.Container(c.ID), 0o711); err != nil {
+		return fmt.Errorf("create the container's directory: %w", err)
+	}
+	if log := c.LogPath(); log != "" {
+		if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
+			return fmt.Errorf("create the directory of the log: %w", err)
+		}
+	}
+	return nil
+}
+
+func (m *Manager) removeDirectories(_ context.Context, c *Container) error {
+	for _, dir := range []string{m.paths.Container(c.ID), filepath.Dir(m.paths.ContainerVolumes(c.ID))} {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove the container's directory: %w", err)
+		}
+	}
+	return nil
+}
+
+func (m *Manager) createSnapshot(ctx context.Context, n *creation) error {
+	var opts []snapshots.Opt
+	if ids := n.out.UserNamespace; ids != nil {
+		labels, err := m.remapLabels(ctx, n.Snapshotter, ids)
+		if err != nil {
+			return err
+		}
+		opts = append(opts, snapshots.WithLabels(labels))
+	}
+	_, err := m.client.SnapshotService(n.Snapshotter).Prepare(engine.Context(ctx), n.ID, n.image.ChainID, opts...)
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return fmt.Errorf("make the writable layer on %s: %w", n.image.Name(), err)
+	}
+	return nil
+}
+
+// remapLabels make the snapshotter show the layers with the user namespace's IDs.
+func (m *Manager) remapLabels(ctx context.Context, snapshotter string, ids *spec.IDMappings) (map[string]string, error) {
+	caps, err := m.client.GetSnapshotterCapabilities(engine.Context(ctx), snapshotter)
+	if err != nil {
+		return nil, fmt.Errorf("ask snapshotter %s what it can do: %w", snapshotter, err)
+	}
+	for _, c := range caps {
+		if c == "remap-ids" {
+			return map[string]string{
+				snapshots.LabelSnapshotUIDMapping: mappings(ids.UIDs),
+				snapshots.LabelSnapshotGIDMapping: mappings(ids.GIDs),
+			}, nil
+		}
+	}
+	return nil, precondition("snapshotter %s cannot map user IDs on this kernel, so that no user namespace can be used", snapshotter)
+}
+
+func mappings(in []specs.LinuxIDMapping) string {
+	out := ""
+	for i, m := range in {
+		if i > 0 {
+			out += ","
+		}
+		out += fmt.Sprintf("%d:%d:%d", m.ContainerID, m.HostID, m.Size)
+	}
+	return out
+}
+
+func (m *Manager) removeSnapshot(ctx context.Context, c *Container) error {
+	err := m.client.SnapshotService(c.Snapshotter).Remove(engine.Context(ctx), c.ID)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove the writable layer: %w", err)
+	}
+	return nil
+}
+
+// createVolumes makes the directories for what the image declares as volumes, and
+// fills them with what the image has there.
+func (m *Manager) createVolumes(ctx context.Context, n *creation) error {
+	if len(n.out.Volumes) == 0 {
+		return nil
+	}
+	for _, v := range n.out.Volumes {
+		if err := os.MkdirAll(v.HostPath, 0o755); err != nil {
+			return fmt.Errorf("create the volume of the image at %s: %w", v.ContainerPath, err)
+		}
+	}
+	return m.fillVolumes(ctx, n)
+}
+
+func (m *Manager) removeTask(ctx context.Context, c *Container) error {
+	return m.tasks.Delete(ctx, c.ID)
+}
+
+// rootfs are the mounts that make up the container's root file system.
+func (m *Manager) rootfs(ctx context.Context, c *Container) ([]mount.Mount, error) {
+	mounts, err := m.client.SnapshotService(c.Snapshotter).Mounts(engine.Context(ctx), c.ID)
+	if err != nil {
+		return nil, fmt.Errorf("find the container's layers: %w", err)
+	}
+	return mounts, nil
+}

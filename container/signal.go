@@ -1,0 +1,70 @@
+package container
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// signalPID sends a signal to a container's process. The pidfd is taken first and
+// the process then checked to belong to the container, so that a recycled pid is
+// never hit. A process that has ended is no error.
+func signalPID(pid int, id string, sig unix.Signal) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if ended(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open process %d: %w", pid, err)
+	}
+	defer unix.Close(fd)
+	groups, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cgroup"))
+	if err != nil || !bytes.Contains(groups, []byte(id)) {
+		return nil // it has ended, the pid is somebody else's
+	}
+	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && !ended(err) {
+		return fmt.Errorf("send %s to process %d: %w", unix.SignalName(sig), pid, err)
+	}
+	return nil
+}
+
+// killSession ends what a process started in its own session, as long as it is
+// still in the container's cgroup.
+func killSession(dir string, leader int) error {
+	raw, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, field := range strings.Fields(string(raw)) {
+		pid, err := strconv.Atoi(field)
+		if err != nil || sessionOf(pid) != leader {
+			continue
+		}
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue
+		}
+		if sessionOf(pid) == leader {
+			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		}
+		unix.Close(fd)
+	}
+	return nil
+}
+
+// sessionOf is the session of a process, 0 when it is gone.
+func sessionOf(pid int) int {
+	sid, err := unix.Getsid(pid)
+	if err != nil {
+		return 0
+	}
+	return sid
+}

@@ -1,0 +1,161 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/flight"
+	"github.com/berth-run/berth/shim"
+	"github.com/berth-run/berth/steps"
+	"github.com/berth-run/berth/task"
+)
+
+// Start starts a created container (CRI StartContainer). One that runs already is
+// no error, so that a retry gets the answer of the first call; one that has ended
+// is errdefs.ErrFailedPrecondition. A container that cannot be started has ended,
+// with reason ContainerCannotRun.
+func (m *Manager) Start(ctx context.Context, id string) error {
+	c, err := m.Get(id)
+	if err != nil {
+		return err
+	}
+	_, err = m.flights.Do(ctx, "start/"+c.ID, "StartContainer of "+c.Name(), func(ctx context.Context, call *flight.Call) (string, error) {
+		ctx, cancel := m.bounded(ctx)
+		defer cancel()
+		call.SetStage("waiting for a turn")
+		release, err := m.slot(ctx)
+		if err != nil {
+			return "", err
+		}
+		defer release()
+		done, err := c.acquire(ctx)
+		if err != nil {
+			return "", err
+		}
+		defer done()
+		return c.ID, m.start(ctx, c, call)
+	})
+	return err
+}
+
+func (m *Manager) start(ctx context.Context, c *Container, call *flight.Call) error {
+	switch c.State() {
+	case runtimeapi.ContainerState_CONTAINER_RUNNING:
+		return nil
+	case runtimeapi.ContainerState_CONTAINER_EXITED:
+		return precondition("%s has ended and cannot be started again", c.Name())
+	}
+	if !c.Pod.Ready() {
+		return precondition("%s: its pod sandbox %s is not ready", c.Name(), c.Pod.ID)
+	}
+	c.set(func() { c.exited, c.cleaned = make(chan struct{}), make(chan struct{}) })
+	if err := m.planOf("StartContainer", m.startPlan(c), call.SetStage).Up(ctx); err != nil {
+		m.noteExit(c, Exit{FinishedAt: time.Now(), Code: exitCannotRun, Reason: ReasonCannotRun, Message: err.Error()})
+		return fmt.Errorf("%s: %w", c.Name(), classify(err))
+	}
+	return nil
+}
+
+// startPlan is what turns a created container into a running one.
+func (m *Manager) startPlan(c *Container) steps.Node {
+	n := &creation{Container: c}
+	var pod *shim.Process
+	return steps.Seq{
+		n.step("shim", func(ctx context.Context) (err error) {
+			pod, err = m.pods.EnsureShim(ctx, c.Pod)
+			return err
+		}, nil),
+		n.step("streams", func(ctx context.Context) error { return m.openForeign(ctx, c) }, m.closeForeign),
+		n.step("create", func(ctx context.Context) error { return m.createTask(ctx, c, pod) }, m.reapTask),
+		n.step("start", func(ctx context.Context) error { return m.startTask(ctx, c) }, nil),
+	}
+}
+
+func (m *Manager) createTask(ctx context.Context, c *Container, pod *shim.Process) error {
+	rootfs, err := m.rootfs(ctx, c)
+	if err != nil {
+		return err
+	}
+	req := task.CreateRequest{ID: c.ID, Rootfs: rootfs, Options: c.Pod.Handler.Options(ioOwner(c))}
+	if pod != nil {
+		req.Endpoint, req.EndpointVersion = pod.TaskEndpoint(), shim.TaskAPIVersion
+		req.Stdio = task.Stdio{Stdout: m.ioConfig(c).URI(), Terminal: c.Config.GetTty()}
+	} else {
+		req.Stdio = c.foreign.stdio()
+	}
+	pid, err := m.tasks.Create(ctx, req)
+	if err != nil {
+		return err
+	}
+	c.set(func() { c.pid = pid })
+	return nil
+}
+
+// ioConfig tells the shim what to do with the container's streams.
+func (m *Manager) ioConfig(c *Container) shim.IOConfig {
+	return shim.IOConfig{
+		LogPath:      c.LogPath(),
+		StatusFile:   m.paths.ContainerStatus(c.ID),
+		MaxLineBytes: m.Config.Container.MaxLogLineSize,
+		Stdin:        c.Config.GetStdin(),
+		StdinOnce:    c.Config.GetStdin() && c.Config.GetStdinOnce(),
+		TTY:          c.Config.GetTty(),
+	}
+}
+
+// ioOwner is who owns the pipes of the container: root of its user namespace.
+func ioOwner(c *Container) (uid, gid uint32) {
+	u := c.Pod.UserNamespace()
+	if u == nil {
+		return 0, 0
+	}
+	return u.GetUids()[0].GetHostId(), u.GetGids()[0].GetHostId()
+}
+
+func (m *Manager) startTask(ctx context.Context, c *Container) error {
+	pid, err := m.tasks.Start(ctx, c.ID, "")
+	if err != nil {
+		return err
+	}
+	m.noteRunning(c, pid, time.Now())
+	if c.Pod.Handler.Foreign {
+		m.running.Go(func() { m.followForeign(c) })
+	}
+	return nil
+}
+
+func (m *Manager) reapTask(ctx context.Context, c *Container) error { return m.tasks.Reap(ctx, c.ID) }
+
+// noteRunning records in memory that the container runs; the shim's event and the
+// answer to Start both bring it, in any order.
+func (m *Manager) noteRunning(c *Container, pid uint32, at time.Time) {
+	first := false
+	c.set(func() {
+		first = !c.running && c.record.Phase != Exited
+		if first {
+			c.running, c.pid, c.startedAt = true, pid, at
+			if c.exited == nil {
+				c.exited, c.cleaned = make(chan struct{}), make(chan struct{})
+			}
+		}
+	})
+	if first {
+		m.changed(c, runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT)
+	}
+}
+
+// classify gives runc's complaints about what the user asked for a class; runc has
+// no codes, hence the texts.
+func classify(err error) error {
+	text := err.Error()
+	for _, users := range []string{"executable file not found", "no such file or directory", "permission denied", "is a directory", "exec format error", "chdir to cwd"} {
+		if strings.Contains(text, users) {
+			return precondition("%w", err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,278 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/sys/signal"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"k8s.io/klog/v2"
+
+	"github.com/berth-run/berth/flight"
+)
+
+// signalRetry is the pause before a signal that could not be delivered is sent again.
+const signalRetry = time.Second
+
+// stopper is a Stop under way. Later calls can only make it more urgent.
+type stopper struct {
+	deadline time.Time
+	kick     chan struct{} // one element: the deadline has changed
+}
+
+// Stop asks the container to end with its stop signal, and ends it when it has not
+// by itself after grace (CRI StopContainer). A second Stop with less grace shortens
+// the first. It is idempotent; a container that does not exist is no error.
+func (m *Manager) Stop(ctx context.Context, id string, grace time.Duration) error {
+	c, err := m.Get(id)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return m.stopContainer(ctx, c, grace)
+}
+
+func (m *Manager) stopContainer(ctx context.Context, c *Container, grace time.Duration) error {
+	if c.State() == runtimeapi.ContainerState_CONTAINER_EXITED {
+		return nil
+	}
+	c.stopBy(time.Now().Add(max(grace, 0)))
+	_, err := m.flights.Do(ctx, "stop/"+c.ID, "StopContainer of "+c.Name(), func(ctx context.Context, call *flight.Call) (string, error) {
+		defer c.set(func() { c.stop = nil })
+		call.SetStage("waiting for a start under way")
+		release, err := c.acquire(ctx)
+		if err != nil {
+			return "", err
+		}
+		release()
+		if c.State() != runtimeapi.ContainerState_CONTAINER_RUNNING {
+			return "", nil // nothing runs: a created container stays as it is
+		}
+		return "", m.terminate(ctx, c, call)
+	})
+	return err
+}
+
+// stopBy sets the time at which a Stop under way stops waiting, if that is earlier
+// than the present one.
+func (c *Container) stopBy(deadline time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.stop == nil:
+		c.stop = &stopper{deadline: deadline, kick: make(chan struct{}, 1)}
+	case deadline.Before(c.stop.deadline):
+		c.stop.deadline = deadline
+		select {
+		case c.stop.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// terminate sends the stop signal, waits, and kills.
+func (m *Manager) terminate(ctx context.Context, c *Container, call *flight.Call) error {
+	c.mu.RLock()
+	stop, exited := c.stop, c.exited
+	c.mu.RUnlock()
+	if stop == nil {
+		stop = &stopper{deadline: time.Now(), kick: make(chan struct{}, 1)}
+	}
+	if time.Now().Before(stop.deadline) {
+		sig := c.stopSignal()
+		call.SetStage("waiting after " + unix.SignalName(sig))
+		if m.grace(ctx, c, sig, stop, exited) {
+			return nil
+		}
+	}
+	call.SetStage("waiting after SIGKILL")
+	return m.kill(ctx, c, exited)
+}
+
+// grace sends the signal until it is delivered, and reports whether the container
+// ended before the deadline, which may come closer meanwhile.
+func (m *Manager) grace(ctx context.Context, c *Container, sig unix.Signal, stop *stopper, exited <-chan struct{}) bool {
+	delivered := false
+	for {
+		if !delivered {
+			err := m.signal(ctx, c, sig)
+			delivered = err == nil
+			if err != nil {
+				klog.FromContext(ctx).Error(err, "Cannot send the stop signal; trying again", "id", c.ID, "signal", unix.SignalName(sig))
+			}
+		}
+		c.mu.RLock()
+		left := time.Until(stop.deadline)
+		c.mu.RUnlock()
+		if left <= 0 {
+			return false
+		}
+		if !delivered {
+			left = min(left, signalRetry)
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-exited:
+			timer.Stop()
+			return true
+		case <-stop.kick:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// kill sends SIGKILL and waits for the end.
+func (m *Manager) kill(ctx context.Context, c *Container, exited <-chan struct{}) error {
+	limit := time.NewTimer(m.Config.Container.KillTimeout.Duration)
+	defer limit.Stop()
+	for {
+		err := m.signal(ctx, c, unix.SIGKILL)
+		again := time.NewTimer(signalRetry)
+		select {
+		case <-exited:
+			again.Stop()
+			return nil
+		case <-again.C:
+			if err == nil {
+				select { // delivered: no need to send it again
+				case <-exited:
+					return nil
+				case <-limit.C:
+				}
+				return m.unkillable(c, nil)
+			}
+		case <-limit.C:
+			again.Stop()
+			return m.unkillable(c, err)
+		}
+	}
+}
+
+func (m *Manager) unkillable(c *Container, cause error) error {
+	text := "a process in uninterruptible sleep (state D in ps) ends only when its I/O does"
+	if cause != nil {
+		text = cause.Error()
+	}
+	return fmt.Errorf("%s has not ended %s after SIGKILL to pid %d: %s: %w",
+		c.Name(), m.Config.Container.KillTimeout.Duration, c.PID(), text, context.DeadlineExceeded)
+}
+
+// stopSignal is the request's signal, else the image's, else SIGTERM.
+func (c *Container) stopSignal() unix.Signal {
+	c.mu.RLock()
+	name := c.record.StopSignal
+	c.mu.RUnlock()
+	sig, err := signal.ParseSignal(name)
+	if err != nil || name == "" {
+		return unix.SIGTERM
+	}
+	return sig
+}
+
+// signal sends a signal to the container's first process. For Berth's own shim that
+// is a system call on a pidfd instead of a run of runc.
+func (m *Manager) signal(ctx context.Context, c *Container, sig unix.Signal) error {
+	pid := c.PID()
+	if pid == 0 {
+		return nil
+	}
+	if !c.Pod.Handler.Foreign {
+		return signalPID(int(pid), c.ID, sig)
+	}
+	err := m.tasks.Kill(ctx, c.ID, "", uint32(sig), false)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// StopPod ends all containers of a pod at once and waits until nothing of them is
+// left but their records (sandbox.Workloads).
+func (m *Manager) StopPod(ctx context.Context, podID string) error {
+	var g errgroup.Group
+	for _, c := range m.ofPod(podID) {
+		g.Go(func() error {
+			if err := m.stopContainer(ctx, c, 0); err != nil {
+				return err
+			}
+			return c.waitCleaned(ctx)
+		})
+	}
+	return g.Wait()
+}
+
+// waitCleaned waits until the clean-up after the exit is over.
+func (c *Container) waitCleaned(ctx context.Context) error {
+	c.mu.RLock()
+	cleaned, ended := c.cleaned, c.record.Phase == Exited
+	c.mu.RUnlock()
+	if cleaned == nil || !ended {
+		return nil
+	}
+	select {
+	case <-cleaned:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s has ended, but its shim is not done with it: %w", c.Name(), ctx.Err())
+	}
+}
+
+// Remove removes a container, ending it first where it runs (CRI RemoveContainer).
+// It is idempotent; a container that does not exist is no error.
+func (m *Manager) Remove(ctx context.Context, id string) error {
+	c, err := m.Get(id)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return m.remove(ctx, c)
+}
+
+func (m *Manager) remove(ctx context.Context, c *Container) error {
+	_, err := m.flights.Do(ctx, "remove/"+c.ID, "RemoveContainer of "+c.Name(), func(ctx context.Context, call *flight.Call) (string, error) {
+		ctx, cancel := m.bounded(ctx)
+		defer cancel()
+		if err := m.stopContainer(ctx, c, 0); err != nil {
+			return "", err
+		}
+		if err := c.waitCleaned(ctx); err != nil {
+			return "", err
+		}
+		release, err := c.acquire(ctx)
+		if err != nil {
+			return "", err
+		}
+		defer release()
+		if err := m.planOf("RemoveContainer", m.removePlan(c), call.SetStage).Down(ctx); err != nil {
+			return "", fmt.Errorf("%s: %w", c.Name(), err)
+		}
+		m.forget(c)
+		m.changed(c, runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT)
+		return "", nil
+	})
+	return err
+}
+
+// RemovePod removes all containers of a pod (sandbox.Workloads).
+func (m *Manager) RemovePod(ctx context.Context, podID string) error {
+	var g errgroup.Group
+	for _, c := range m.ofPod(podID) {
+		g.Go(func() error { return m.remove(ctx, c) })
+	}
+	return g.Wait()
+}
+
+// ended says that a process is not there any more.
+func ended(err error) bool {
+	return err == unix.ESRCH || (err != nil && strings.Contains(err.Error(), "no such process"))
+}
