@@ -165,6 +165,8 @@ func command(spec LaunchSpec, podDir string, stderr *os.File, listeners []*os.Fi
 		EnvControlFD + "=" + strconv.Itoa(ControlFD),
 		// Two, so that a busy log does not hold up the task API; more cost memory each.
 		"GOMAXPROCS=2",
+		// The number is fixed, so the Go runtimes of the shim and of runc need not look at cgroups.
+		"GODEBUG=containermaxprocs=0,updatemaxprocs=0",
 	}, spec.ExtraEnv...)
 	if spec.TTRPCAddress != "" {
 		cmd.Env = append(cmd.Env, envTTRPCAddress+"="+spec.TTRPCAddress)

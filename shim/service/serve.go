@@ -25,6 +25,8 @@ import (
 const (
 	// gcPercent keeps the heap of a process that is many times on a node small.
 	gcPercent = 40
+	// settleAfter is how long after the last call the shim gives unused memory back.
+	settleAfter = 10 * time.Second
 	// shutdownTimeout bounds what has to be finished before the shim exits.
 	shutdownTimeout = 5 * time.Second
 )
@@ -69,7 +71,8 @@ func Serve(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	server, err := ttrpc.NewServer(ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser()))
+	server, err := ttrpc.NewServer(ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser()),
+		ttrpc.WithUnaryServerInterceptor(settle()))
 	if err != nil {
 		return err
 	}
@@ -93,6 +96,16 @@ func Serve(ctx context.Context, o Options) error {
 		err = errors.Join(err, errors.New("shutdown did not finish in time"))
 	}
 	return err
+}
+
+// settle returns an interceptor that, some time after a burst of calls, frees memory and what
+// finalizers hold (os/exec's pidfds). It does so once: an idle shim does not wake up.
+func settle() ttrpc.UnaryServerInterceptor {
+	timer := time.AfterFunc(settleAfter, debug.FreeOSMemory)
+	return func(ctx context.Context, um ttrpc.Unmarshaler, _ *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
+		defer timer.Reset(settleAfter)
+		return method(ctx, um)
+	}
 }
 
 // newPodService makes containerd's task service and wraps it.
