@@ -118,6 +118,10 @@ func (m *Manager) attachNetwork(ctx context.Context, s *Sandbox) error {
 		ips = append(ips, ip.String())
 	}
 	s.set(func() { s.record.IPs, s.record.Interface = ips, result.Interface })
+	// Sysctls of interfaces can only be set once these exist.
+	if _, late := netns.SplitSysctls(s.Config.GetLinux().GetSysctls()); len(late) > 0 {
+		return netns.ApplySysctls(m.paths.PodNamespaces(s.ID), late)
+	}
 	return nil
 }
 

@@ -21,8 +21,8 @@ const recoveryParallelism = 16
 // changes nothing; Resume does. The error is for a store that cannot be read: a
 // single record that cannot be is reported in the log and left alone.
 func (m *Manager) Load(ctx context.Context) error {
-	if err := netns.PrepareRoot(m.paths.Pods()); err != nil {
-		return fmt.Errorf("prepare the directory of pods: %w", err)
+	if err := os.MkdirAll(m.paths.Pods(), 0o711); err != nil {
+		return fmt.Errorf("make the directory of pods: %w", err)
 	}
 	records, err := m.store.list(ctx)
 	if err != nil {

@@ -1,0 +1,178 @@
+package container
+
+import (
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/metrics"
+	"github.com/berth-run/berth/sandbox"
+)
+
+// stateName is a state in a person's words.
+func stateName(s runtimeapi.ContainerState) string {
+	return strings.ToLower(strings.TrimPrefix(s.String(), "CONTAINER_"))
+}
+
+// CRI is the container as a list shows it.
+func (c *Container) CRI() *runtimeapi.Container {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return &runtimeapi.Container{
+		Id:           c.ID,
+		PodSandboxId: c.Pod.ID,
+		Metadata:     c.Config.GetMetadata(),
+		Image:        c.Config.GetImage(),
+		ImageRef:     c.record.ImageRef,
+		ImageId:      c.record.ImageID,
+		State:        c.state(),
+		CreatedAt:    c.CreatedAt.UnixNano(),
+		Labels:       c.Config.GetLabels(),
+		Annotations:  c.Config.GetAnnotations(),
+	}
+}
+
+// Visible lists the containers that clients may see, oldest first.
+func (m *Manager) Visible() []*Container {
+	all := m.all.List()
+	out := all[:0]
+	for _, c := range all {
+		if !c.isHidden() {
+			out = append(out, c)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].CreatedAt.Before(out[j].CreatedAt) })
+	return out
+}
+
+// List are the containers that a filter selects (CRI ListContainers). The IDs of a
+// filter may be unique prefixes; one that fits nothing selects nothing.
+func (m *Manager) List(f *runtimeapi.ContainerFilter) []*runtimeapi.Container {
+	candidates := m.Visible()
+	if id := f.GetId(); id != "" {
+		c, err := m.all.Get(id)
+		if err != nil || c.isHidden() {
+			return nil
+		}
+		candidates = []*Container{c}
+	}
+	podID := f.GetPodSandboxId()
+	if podID != "" {
+		pod, err := m.pods.Get(podID)
+		if err != nil {
+			return nil
+		}
+		podID = pod.ID
+	}
+	out := make([]*runtimeapi.Container, 0, len(candidates))
+	for _, c := range candidates {
+		if podID != "" && c.Pod.ID != podID {
+			continue
+		}
+		item := c.CRI()
+		if f.GetState() != nil && f.GetState().GetState() != item.State {
+			continue
+		}
+		if !sandbox.HasLabels(item.Labels, f.GetLabelSelector()) {
+			continue
+		}
+		out = append(out, item)
+	}
+	return out
+}
+
+// Status describes the container (CRI ContainerStatus).
+func (c *Container) Status() *runtimeapi.ContainerStatus {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	s := &runtimeapi.ContainerStatus{
+		Id:          c.ID,
+		Metadata:    c.Config.GetMetadata(),
+		State:       c.state(),
+		CreatedAt:   c.CreatedAt.UnixNano(),
+		Image:       c.Config.GetImage(),
+		ImageRef:    c.record.ImageRef,
+		ImageId:     c.record.ImageID,
+		Labels:      c.Config.GetLabels(),
+		Annotations: c.Config.GetAnnotations(),
+		Mounts:      c.Config.GetMounts(),
+		LogPath:     c.LogPath(),
+		User:        c.record.User,
+		StopSignal:  c.criStopSignal(),
+	}
+	if c.record.Resources != nil {
+		s.Resources = &runtimeapi.ContainerResources{Linux: c.record.Resources}
+	}
+	if !c.startedAt.IsZero() {
+		s.StartedAt = c.startedAt.UnixNano()
+	}
+	if e := c.record.Exit; c.record.Phase == Exited && e != nil {
+		if !e.StartedAt.IsZero() {
+			s.StartedAt = e.StartedAt.UnixNano()
+		}
+		s.FinishedAt = e.FinishedAt.UnixNano()
+		s.ExitCode = e.Code
+		s.Reason = e.Reason
+		s.Message = e.Message
+	}
+	return s
+}
+
+// criStopSignal is the container's stop signal as KEP-4960 reports it; c.mu is held.
+func (c *Container) criStopSignal() runtimeapi.Signal {
+	return runtimeapi.Signal(runtimeapi.Signal_value[strings.ToUpper(c.record.StopSignal)])
+}
+
+// Info is the verbose part of ContainerStatus: one JSON object under "info". It
+// reads the OCI spec from the record.
+func (m *Manager) Info(c *Container, spec any) (map[string]string, error) {
+	c.mu.RLock()
+	info := map[string]any{
+		"sandboxID":      c.Pod.ID,
+		"pid":            c.pid,
+		"phase":          c.record.Phase,
+		"exit":           c.record.Exit,
+		"snapshotter":    c.Snapshotter,
+		"snapshotKey":    c.ID,
+		"cgroupsPath":    c.CgroupsPath,
+		"runtimeHandler": c.Pod.Handler.Name,
+		"shim":           c.Pod.Handler.Shim,
+		"config":         c.Config,
+		"runtimeSpec":    spec,
+	}
+	c.mu.RUnlock()
+	raw, err := json.Marshal(info)
+	if err != nil {
+		return nil, fmt.Errorf("encode the info of %s: %w", c.Name(), err)
+	}
+	return map[string]string{"info": string(raw)}, nil
+}
+
+// Ref is the container as the sampler sees it.
+func (c *Container) Ref() metrics.ContainerRef {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	pid := c.pid
+	if !c.running {
+		pid = 0
+	}
+	return metrics.ContainerRef{
+		ID:          c.ID,
+		PodID:       c.Pod.ID,
+		Metadata:    c.Config.GetMetadata(),
+		Labels:      c.Config.GetLabels(),
+		Annotations: c.Config.GetAnnotations(),
+		State:       c.state(),
+		Image:       c.Config.GetImage().GetImage(),
+		CgroupPath:  c.CgroupsPath,
+		InitPID:     pid,
+		Snapshotter: c.Snapshotter,
+		SnapshotKey: c.ID,
+		CreatedAt:   c.CreatedAt,
+		StartedAt:   c.startedAt,
+		Resources:   c.record.Resources,
+	}
+}

@@ -1,0 +1,142 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/containerd/v2/core/containers"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/klog/v2"
+
+	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/shim"
+)
+
+// recoveryParallelism bounds how many containers are looked at side by side.
+const recoveryParallelism = 16
+
+// Load reads the records that earlier daemons left, and what the shims wrote about
+// the containers, and builds the index. Pods must have been loaded. A single
+// record that cannot be read is reported in the log and left alone.
+func (m *Manager) Load(ctx context.Context) error {
+	records, err := m.store.list(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		c, err := m.load(r)
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "Cannot read a container's record; the container is left alone", "id", r.ID)
+			continue
+		}
+		m.add(c)
+	}
+	return nil
+}
+
+func (m *Manager) load(r containers.Container) (*Container, error) {
+	record, config, err := parseRecord(r.Extensions[extension].GetValue())
+	if err != nil {
+		return nil, err
+	}
+	pod, err := m.pods.Get(record.PodID)
+	if err != nil {
+		return nil, fmt.Errorf("its pod: %w", err)
+	}
+	c := newContainer(r.ID, pod, config, *record)
+	c.Snapshotter = r.Snapshotter
+	c.CgroupsPath = m.Cgroups.ContainerPath(pod.CgroupParent, c.ID)
+	c.hidden = record.Phase == Creating
+	if record.Phase == Exited {
+		c.startedAt = record.Exit.StartedAt
+		c.exited, c.cleaned = closed(), closed()
+	}
+	return c, nil
+}
+
+func closed() chan struct{} {
+	ch := make(chan struct{})
+	close(ch)
+	return ch
+}
+
+// Resume removes containers that were being made, and takes over what the shims
+// recorded while no daemon was there. What happens from then on the pods' shims
+// report (ShimEvent).
+func (m *Manager) Resume(ctx context.Context) error {
+	var g errgroup.Group
+	g.SetLimit(recoveryParallelism)
+	for _, c := range m.all.List() {
+		g.Go(func() error {
+			m.resume(ctx, c)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return m.sweep(ctx)
+}
+
+func (m *Manager) resume(ctx context.Context, c *Container) {
+	c.mu.RLock()
+	phase := c.record.Phase
+	c.mu.RUnlock()
+	switch phase {
+	case Creating:
+		if err := m.remove(ctx, c); err != nil {
+			klog.FromContext(ctx).Error(err, "Cannot undo a container that was being made; remove it", "id", c.ID)
+			c.set(func() { c.hidden = false })
+		}
+	case Created:
+		if r, err := m.statusFile(c); err == nil && r.State != shim.StateCreated {
+			m.apply(c, r)
+		}
+		if c.Pod.Handler.Foreign {
+			m.resumeForeign(ctx, c)
+		}
+	}
+}
+
+// sweep removes directories of containers that have no record.
+func (m *Manager) sweep(ctx context.Context) error {
+	records, err := m.store.list(ctx)
+	if err != nil {
+		return err
+	}
+	recorded := map[string]bool{}
+	for _, r := range records {
+		recorded[r.ID] = true
+	}
+	for _, parent := range []string{m.paths.Containers(), m.paths.ContainerData()} {
+		entries, err := os.ReadDir(parent)
+		if err != nil && !os.IsNotExist(err) {
+			return fmt.Errorf("look for directories without a record: %w", err)
+		}
+		for _, e := range entries {
+			if recorded[e.Name()] {
+				continue
+			}
+			klog.FromContext(ctx).Info("Removing the directory of a container that has no record", "path", filepath.Join(parent, e.Name()))
+			if err := os.RemoveAll(filepath.Join(parent, e.Name())); err != nil {
+				klog.FromContext(ctx).Error(err, "Cannot remove it")
+			}
+		}
+	}
+	return nil
+}
+
+// specDefaults are the node-wide settings of OCI specs.
+func (m *Manager) specDefaults() spec.Defaults {
+	d := spec.Defaults{
+		DeviceOwnershipFromSecurityContext: m.Config.Container.DeviceOwnershipFromSecurityContext,
+		RefuseMissingHugetlb:               !m.Config.Container.TolerateMissingHugetlb,
+		DisableAppArmor:                    m.Config.Security.DisableAppArmor,
+		DisableSELinux:                     !m.Config.Security.EnableSELinux,
+		Ulimits:                            ulimits(m.Config.Container.Ulimits),
+	}
+	if m.Config.Security.UnsetSeccompProfile == "runtime/default" {
+		d.Seccomp = spec.SeccompRuntimeDefault
+	}
+	return d
+}

@@ -1,0 +1,67 @@
+package container
+
+import (
+	"context"
+	"fmt"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/container/spec"
+)
+
+// UpdateResources changes the resources of a container that has not ended (CRI
+// UpdateContainerResources). The record is changed after the kernel has taken the
+// values, so that both agree.
+func (m *Manager) UpdateResources(ctx context.Context, id string, resources *runtimeapi.LinuxContainerResources) error {
+	c, err := m.Get(id)
+	if err != nil {
+		return err
+	}
+	if err := spec.ValidateResources("linux", resources); err != nil {
+		return err
+	}
+	if resources == nil {
+		return nil
+	}
+	release, err := c.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx, cancel := m.bounded(ctx)
+	defer cancel()
+	return m.update(ctx, c, resources)
+}
+
+func (m *Manager) update(ctx context.Context, c *Container, resources *runtimeapi.LinuxContainerResources) error {
+	state := c.State()
+	if state == runtimeapi.ContainerState_CONTAINER_EXITED {
+		return precondition("%s has ended, its resources cannot be changed", c.Name())
+	}
+	old, err := m.store.spec(ctx, c.ID)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Name(), err)
+	}
+	updated, linux, err := spec.Update(old, resources, spec.ResourceOptions{
+		Host: m.Host, RefuseMissingHugetlb: !m.Config.Container.TolerateMissingHugetlb,
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Name(), err)
+	}
+	if state == runtimeapi.ContainerState_CONTAINER_RUNNING {
+		if err := m.tasks.Update(ctx, c.ID, linux); err != nil {
+			return fmt.Errorf("%s: %w", c.Name(), err)
+		}
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.mu.RLock()
+	r := c.record
+	c.mu.RUnlock()
+	r.Resources = spec.ToCRI(updated)
+	if err := m.store.update(ctx, c.ID, &r, updated); err != nil {
+		return fmt.Errorf("%s: %w", c.Name(), err)
+	}
+	c.set(func() { c.record.Resources = r.Resources })
+	return nil
+}
