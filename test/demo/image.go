@@ -15,6 +15,27 @@ import (
 // programs are the parts of busybox that the demonstration needs.
 var programs = []string{"cat", "hostname", "httpd", "id", "ls", "ps", "sh", "sleep", "uname", "wget"}
 
+// scripts are what the containers run. As process 1 of its container each has to
+// see to its end itself.
+var scripts = map[string]string{
+	"web": `#!/bin/sh
+echo "Hello from pod $(hostname)" >/www/index.html
+httpd -f -v -p 8080 -h /www &
+trap "kill $!; exit 0" TERM
+wait
+`,
+	"visitor": `#!/bin/sh
+trap "exit 0" TERM
+i=1
+while [ $i -le 9 ]; do
+	echo "visit $i: $(wget -q -O - http://localhost:8080/ || echo nobody there yet)"
+	i=$((i + 1))
+	sleep 0.3
+done
+while :; do sleep 1; done
+`,
+}
+
 // push builds the demonstration's image and stores it in the registry.
 func push(reg *registry.Registry, ref string) error {
 	root, err := images.Root()
@@ -38,6 +59,9 @@ func push(reg *registry.Registry, ref string) error {
 		system = append(system, images.File{Path: "bin/" + p, Type: tar.TypeSymlink, Link: "busybox"})
 	}
 	site := []images.File{{Path: "www", Type: tar.TypeDir}}
+	for _, name := range []string{"visitor", "web"} {
+		site = append(site, images.File{Path: "bin/" + name, Mode: 0o755, Body: []byte(scripts[name])})
+	}
 	var layers []v1.Layer
 	for _, files := range [][]images.File{system, site} {
 		layer, err := images.Layer(files)

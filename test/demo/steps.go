@@ -30,21 +30,8 @@ type demo struct {
 	visitor  string
 }
 
-// The containers' port, and what they run. As process 1 they have to see to
-// their end themselves.
-const (
-	webPort   = 8080
-	webScript = `echo "Hello from pod $(hostname)" >/www/index.html
-httpd -f -v -p 8080 -h /www &
-trap "kill $!; exit 0" TERM
-wait`
-	visitorScript = `trap "exit 0" TERM
-for i in 1 2 3 4 5 6 7 8 9; do
-	echo "visit $i: $(wget -q -O - http://localhost:8080/ || echo nobody there yet)"
-	sleep 0.3
-done
-while :; do sleep 1; done`
-)
+// webPort is where the container listens, see scripts.
+const webPort = 8080
 
 func (d *demo) pull(ctx context.Context) error {
 	d.print.command("crictl pull %s", d.image)
@@ -76,7 +63,9 @@ func (d *demo) runPod(ctx context.Context) error {
 		Hostname:     "demo",
 		LogDirectory: d.dir,
 		PortMappings: []*runtimeapi.PortMapping{{ContainerPort: webPort, HostPort: int32(d.hostPort)}},
-		Linux:        &runtimeapi.LinuxPodSandboxConfig{},
+		Linux: &runtimeapi.LinuxPodSandboxConfig{
+			SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{NamespaceOptions: ownProcesses()},
+		},
 	}
 	if err := d.save("pod.json", d.pod); err != nil {
 		return err
@@ -94,20 +83,22 @@ func (d *demo) runPod(ctx context.Context) error {
 		return err
 	}
 	d.print.line("pod %s has %s, in %s", short(d.podID), addresses(status.GetStatus().GetNetwork()), took)
-	if d.web, err = d.runContainer(ctx, "web", webScript); err != nil {
+	if d.web, err = d.runContainer(ctx, "web"); err != nil {
 		return err
 	}
-	d.visitor, err = d.runContainer(ctx, "visitor", visitorScript)
+	d.visitor, err = d.runContainer(ctx, "visitor")
 	return err
 }
 
-func (d *demo) runContainer(ctx context.Context, name, script string) (string, error) {
+func (d *demo) runContainer(ctx context.Context, name string) (string, error) {
 	container := &runtimeapi.ContainerConfig{
 		Metadata: &runtimeapi.ContainerMetadata{Name: name},
 		Image:    &runtimeapi.ImageSpec{Image: d.image},
-		Command:  []string{"sh", "-c", script},
+		Command:  []string{name},
 		LogPath:  name + ".log",
-		Linux:    &runtimeapi.LinuxContainerConfig{},
+		Linux: &runtimeapi.LinuxContainerConfig{
+			SecurityContext: &runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: ownProcesses()},
+		},
 	}
 	if err := d.save(name+".json", container); err != nil {
 		return "", err
@@ -140,6 +131,12 @@ func (d *demo) exec(ctx context.Context) error {
 	}
 	d.print.text(string(out.GetStdout()))
 	return nil
+}
+
+// ownProcesses is what the kubelet asks for unless the pod says otherwise: a
+// process namespace for each container.
+func ownProcesses() *runtimeapi.NamespaceOption {
+	return &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_CONTAINER}
 }
 
 // save writes a request as crictl reads it.
