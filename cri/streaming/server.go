@@ -3,10 +3,25 @@ package streaming
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
+	"net/http"
+	"net/url"
+	"sync"
 	"time"
 
-	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"github.com/containerd/errdefs"
+	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+	"k8s.io/klog/v2"
+)
+
+const (
+	defaultAddress     = "127.0.0.1:0"
+	defaultIdleTimeout = 4 * time.Hour
+	defaultDialTimeout = 10 * time.Second
+	// headerTimeout keeps a client that says nothing from holding a connection.
+	headerTimeout = 10 * time.Second
 )
 
 // Config configures a Server. Zero values are sensible.
@@ -24,30 +39,119 @@ type Config struct {
 }
 
 // Server hands out URLs for sessions and serves them.
-type Server struct{}
+type Server struct {
+	cfg      Config
+	backend  Backend
+	listener net.Listener
+	base     url.URL
+	http     *http.Server
+	tokens   *tokens
+	hangups  *hangups
 
-// NewServer opens the listener; Serve must be called for it to answer.
-func NewServer(cfg Config, backend Backend) (*Server, error) { return &Server{}, nil }
-
-// Addr is the address in use.
-func (s *Server) Addr() net.Addr { return nil }
-
-// Serve answers until Close and returns nil then.
-func (s *Server) Serve() error { return nil }
-
-// Close ends the listener and all sessions and waits for them until ctx ends.
-func (s *Server) Close(ctx context.Context) error { return nil }
-
-// Exec answers CRI's Exec with a URL. Errors are gRPC statuses (InvalidArgument,
-// ResourceExhausted with too many unused URLs).
-func (s *Server) Exec(req *runtimeapi.ExecRequest) (*runtimeapi.ExecResponse, error) { return nil, nil }
-
-// Attach answers CRI's Attach with a URL; errors as for Exec.
-func (s *Server) Attach(req *runtimeapi.AttachRequest) (*runtimeapi.AttachResponse, error) {
-	return nil, nil
+	// ctx ends with Close, and with it every session.
+	ctx      context.Context
+	cancel   context.CancelFunc
+	sessions sync.WaitGroup
 }
 
-// PortForward answers CRI's PortForward with a URL; errors as for Exec.
-func (s *Server) PortForward(req *runtimeapi.PortForwardRequest) (*runtimeapi.PortForwardResponse, error) {
-	return nil, nil
+// NewServer opens the listener; Serve must be called for it to answer. A bad address is
+// errdefs.ErrInvalidArgument, one in use errdefs.ErrUnavailable.
+func NewServer(cfg Config, backend Backend) (*Server, error) {
+	cfg.setDefaults()
+	host, _, err := net.SplitHostPort(cfg.Address)
+	if err != nil {
+		return nil, fmt.Errorf("streaming address %q: want host:port (%w): %w", cfg.Address, err, errdefs.ErrInvalidArgument)
+	}
+	l, err := net.Listen("tcp", cfg.Address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for streaming on %s: %w: %w", cfg.Address, err, errdefs.ErrUnavailable)
+	}
+	watch, err := newHangups()
+	if err != nil {
+		l.Close()
+		return nil, fmt.Errorf("watch streaming connections: %w", err)
+	}
+	s := &Server{cfg: cfg, backend: backend, listener: l, base: baseURL(l.Addr(), host, cfg.TLS != nil), tokens: newTokens(), hangups: watch}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: headerTimeout, ConnContext: keepConn}
+	if cfg.TLS != nil {
+		// HTTP/2 has no upgrade to another protocol.
+		t := cfg.TLS.Clone()
+		t.NextProtos = []string{"http/1.1"}
+		s.listener = tls.NewListener(l, t)
+	}
+	return s, nil
+}
+
+func (c *Config) setDefaults() {
+	if c.Address == "" {
+		c.Address = defaultAddress
+	}
+	if c.IdleTimeout <= 0 {
+		c.IdleTimeout = defaultIdleTimeout
+	}
+	if c.CreationTimeout <= 0 {
+		c.CreationTimeout = remotecommand.DefaultStreamCreationTimeout
+	}
+	if c.DialTimeout <= 0 {
+		c.DialTimeout = defaultDialTimeout
+	}
+}
+
+// baseURL is what clients on this host (the kubelet, crictl) reach the listener by: a
+// listener on all addresses is reached by loopback.
+func baseURL(addr net.Addr, host string, secure bool) url.URL {
+	u := url.URL{Scheme: "http", Host: addr.String()}
+	if secure {
+		u.Scheme = "https"
+	}
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return u
+	}
+	port := fmt.Sprint(tcp.Port)
+	switch {
+	case tcp.IP.IsUnspecified():
+		u.Host = net.JoinHostPort("127.0.0.1", port)
+		if host == "::" {
+			u.Host = net.JoinHostPort("::1", port)
+		}
+	case net.ParseIP(host) == nil:
+		// A name stays a name, for the sake of certificates.
+		u.Host = net.JoinHostPort(host, port)
+	}
+	return u
+}
+
+// Addr is the address in use.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Serve answers until Close and returns nil then.
+func (s *Server) Serve() error {
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve streaming on %s: %w", s.Addr(), err)
+	}
+	return nil
+}
+
+// Close ends the listener and all sessions and waits for them until ctx ends. Processes
+// that were started by an exec session are the backend's to end.
+func (s *Server) Close(ctx context.Context) error {
+	s.cancel()
+	err := s.http.Close()
+	// A server that never served does not know of its listener.
+	_ = s.listener.Close()
+	done := make(chan struct{})
+	go func() {
+		s.sessions.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		s.hangups.close()
+		return err
+	case <-ctx.Done():
+		klog.FromContext(ctx).Info("Streaming sessions are still under way at the end of their grace", "address", s.Addr())
+		return fmt.Errorf("wait for streaming sessions: %w", ctx.Err())
+	}
 }
