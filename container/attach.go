@@ -12,7 +12,7 @@ import (
 // Attach connects the client's streams to the container's first process until that
 // ends or ctx is done (CRI Attach).
 func (m *Manager) Attach(ctx context.Context, id string, streams streaming.IO) error {
-	c, err := m.needRunning(id, "attach to it")
+	c, err := m.NeedRunning(id, "attach to it")
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (m *Manager) resize(ctx context.Context, c *Container, sizes <-chan streami
 // ReopenLog makes the container's log be opened anew, after it was renamed (CRI
 // ReopenContainerLog).
 func (m *Manager) ReopenLog(ctx context.Context, id string) error {
-	c, err := m.needRunning(id, "reopen its log")
+	c, err := m.NeedRunning(id, "reopen its log")
 	if err != nil {
 		return err
 	}

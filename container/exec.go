@@ -29,7 +29,7 @@ const execKillTimeout = 10 * time.Second
 // the configured bound is read and dropped. Once the command has ended, output that
 // a child still holds open is waited for no longer than the drain timeout.
 func (m *Manager) ExecSync(ctx context.Context, id string, cmd []string, timeout time.Duration) (stdout, stderr []byte, code uint32, err error) {
-	c, err := m.needRunning(id, "run a command in it")
+	c, err := m.NeedRunning(id, "run a command in it")
 	if err != nil {
 		return nil, nil, 0, err
 	}
@@ -51,15 +51,15 @@ func (m *Manager) ExecSync(ctx context.Context, id string, cmd []string, timeout
 // Exec runs a command with the client's streams until it ends (CRI Exec). It lives
 // no longer than ctx.
 func (m *Manager) Exec(ctx context.Context, id string, cmd []string, streams streaming.IO) (uint32, error) {
-	c, err := m.needRunning(id, "run a command in it")
+	c, err := m.NeedRunning(id, "run a command in it")
 	if err != nil {
 		return 0, err
 	}
 	return m.exec(ctx, c, cmd, streams, m.Config.Container.ExecDrainTimeout.Duration)
 }
 
-// needRunning finds a container that has to run for what is asked.
-func (m *Manager) needRunning(id, purpose string) (*Container, error) {
+// NeedRunning finds a container that has to run for what is asked.
+func (m *Manager) NeedRunning(id, purpose string) (*Container, error) {
 	c, err := m.Get(id)
 	if err != nil {
 		return nil, err

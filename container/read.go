@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"sort"
@@ -126,9 +127,24 @@ func (c *Container) criStopSignal() runtimeapi.Signal {
 	return runtimeapi.Signal(runtimeapi.Signal_value[strings.ToUpper(c.record.StopSignal)])
 }
 
+// PodStatuses describes the containers of a pod that clients may see.
+func (m *Manager) PodStatuses(podID string) []*runtimeapi.ContainerStatus {
+	var out []*runtimeapi.ContainerStatus
+	for _, c := range m.ofPod(podID) {
+		if !c.isHidden() {
+			out = append(out, c.Status())
+		}
+	}
+	return out
+}
+
 // Info is the verbose part of ContainerStatus: one JSON object under "info". It
 // reads the OCI spec from the record.
-func (m *Manager) Info(c *Container, spec any) (map[string]string, error) {
+func (m *Manager) Info(ctx context.Context, c *Container) (map[string]string, error) {
+	spec, err := m.store.spec(ctx, c.ID)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Name(), err)
+	}
 	c.mu.RLock()
 	info := map[string]any{
 		"sandboxID":      c.Pod.ID,

@@ -27,6 +27,8 @@ type Info struct {
 	AppArmorParser bool
 	// SELinux is true where SELinux is enabled.
 	SELinux bool
+	// Resctrl is true where the resctrl filesystem (Intel RDT, AMD QoS) is mounted.
+	Resctrl bool
 	// Capabilities are the capabilities that the kernel knows, as "CAP_CHOWN", in kernel order.
 	Capabilities []string
 	// OwnCapabilities are those that this process has and can hand on (its

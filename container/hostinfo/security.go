@@ -53,7 +53,7 @@ func statusHex(status, field string) (uint64, error) {
 	return 0, fmt.Errorf("no line %s in /proc/self/status", field)
 }
 
-// security looks for the kernel's security modules.
+// security looks for the kernel's security modules and for resource control.
 func (d *detector) security(mounts []*mountinfo.Info) {
 	// Present exactly where the kernel has SECCOMP_FILTER (4.14 and newer).
 	d.info.Seccomp = exists(d.proc("sys/kernel/seccomp/actions_avail"))
@@ -66,6 +66,7 @@ func (d *detector) security(mounts []*mountinfo.Info) {
 	}
 
 	for _, m := range mounts {
+		d.info.Resctrl = d.info.Resctrl || m.FSType == "resctrl"
 		// A read-only selinuxfs is what containers see; labels cannot be used there.
 		// Before a policy is loaded everything has the label "kernel".
 		if m.FSType == "selinuxfs" && hasOption(m.Options, "rw") {

@@ -119,6 +119,7 @@ func base(in Input) *specs.Spec {
 	if s.Mounts == nil {
 		s.Mounts = defaultMounts()
 	}
+	s.Version = specs.Version
 	// Relative to the bundle, where every shim mounts the snapshot.
 	s.Root.Path = "rootfs"
 	// The pod's UTS namespace has its hostname already.

@@ -4,45 +4,57 @@ import (
 	"fmt"
 
 	"github.com/containerd/errdefs"
-	"github.com/intel/goresctrl/pkg/blockio"
-	"github.com/intel/goresctrl/pkg/rdt"
+	"github.com/intel/goresctrl/pkg/kubernetes"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// classes passes the block-IO and the RDT class on, which annotations of the
-// container or the pod name (blockio.resources.beta.kubernetes.io/...,
-// rdt.resources.beta.kubernetes.io/...), or else the node's default.
-func (b *builder) classes() error {
-	name := b.in.Config.GetMetadata().GetName()
-	own, pod := b.in.Config.GetAnnotations(), b.in.Sandbox.Config.GetAnnotations()
+// classAnnotations are where a class is looked for: an annotation of the
+// container, of the pod for one container, of the pod for all of them.
+type classAnnotations struct {
+	container, podContainer, pod string
+}
 
-	class, err := blockio.ContainerClassFromAnnotations(name, own, pod)
-	if err != nil {
-		return fmt.Errorf("block-IO class: %w: %w", err, errdefs.ErrInvalidArgument)
+var (
+	blockIOAnnotations = classAnnotations{
+		container:    "io.kubernetes.cri.blockio-class",
+		podContainer: "blockio.resources.beta.kubernetes.io/container.",
+		pod:          "blockio.resources.beta.kubernetes.io/pod",
 	}
-	if class == "" {
-		class = b.in.Defaults.BlockIOClass
+	rdtAnnotations = classAnnotations{
+		container:    "io.kubernetes.cri.rdt-class",
+		podContainer: "rdt.resources.beta.kubernetes.io/container.",
+		pod:          "rdt.resources.beta.kubernetes.io/pod",
 	}
-	if err := b.blockIO(class); err != nil {
-		return err
+)
+
+// class is the class that annotations name, or the node's default.
+func (b *builder) class(a classAnnotations, byDefault string) string {
+	class, origin := kubernetes.ContainerClassFromAnnotations(a.container, a.pod, a.podContainer,
+		b.in.Config.GetMetadata().GetName(), b.in.Config.GetAnnotations(), b.in.Sandbox.Config.GetAnnotations())
+	if origin == kubernetes.ClassOriginNotFound {
+		return byDefault
 	}
-	if class, err = rdt.ContainerClassFromAnnotations(name, own, pod); err != nil {
-		return fmt.Errorf("RDT class: %w: %w", err, errdefs.ErrInvalidArgument)
+	return class
+}
+
+// classes passes the block-IO and the RDT class on.
+func (b *builder) classes() error {
+	if class := b.class(blockIOAnnotations, b.in.Defaults.BlockIOClass); class != "" {
+		if err := b.blockIO(class); err != nil {
+			return err
+		}
 	}
-	if class == "" {
-		class = b.in.Defaults.RDTClass
-	}
-	if class != "" {
-		// The OCI runtime joins the class and reports what is wrong with it.
+	if class := b.class(rdtAnnotations, b.in.Defaults.RDTClass); class != "" {
+		if !b.in.Host.Resctrl {
+			return fmt.Errorf("RDT class %q asked for, but this node has no resctrl filesystem mounted: %w", class, errdefs.ErrFailedPrecondition)
+		}
 		b.s.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: class}
 	}
 	return nil
 }
 
+// blockIO sets what the class stands for on this node.
 func (b *builder) blockIO(class string) error {
-	if class == "" {
-		return nil
-	}
 	if b.in.Defaults.BlockIO == nil {
 		return fmt.Errorf("block-IO class %q asked for, but this node has no block-IO configuration: %w", class, errdefs.ErrFailedPrecondition)
 	}

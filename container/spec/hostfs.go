@@ -41,7 +41,7 @@ func (hostFS) Hostname() (string, error)                 { return os.Hostname() 
 func (hostFS) HostDevices() ([]specs.LinuxDevice, error) { return oci.HostDevices() }
 
 func (hostFS) Devices(hostPath, containerPath string) ([]specs.LinuxDevice, error) {
-	var s specs.Spec
+	s := specs.Spec{Linux: &specs.Linux{Resources: &specs.LinuxResources{}}}
 	if err := oci.WithDevices(hostPath, containerPath, "rwm")(context.Background(), nil, nil, &s); err != nil {
 		return nil, err
 	}

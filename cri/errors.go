@@ -1,0 +1,80 @@
+package cri
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"k8s.io/klog/v2"
+)
+
+// classes are the classes of errors and their codes, the more telling ones first:
+// an error may wrap several.
+var classes = []struct {
+	is   func(error) bool
+	code codes.Code
+}{
+	{errdefs.IsInvalidArgument, codes.InvalidArgument},
+	{errdefs.IsNotFound, codes.NotFound},
+	{errdefs.IsAlreadyExists, codes.AlreadyExists},
+	{errdefs.IsPermissionDenied, codes.PermissionDenied},
+	{errdefs.IsUnauthorized, codes.Unauthenticated},
+	{errdefs.IsFailedPrecondition, codes.FailedPrecondition},
+	{errdefs.IsResourceExhausted, codes.ResourceExhausted},
+	{errdefs.IsDataLoss, codes.DataLoss},
+	{errdefs.IsNotImplemented, codes.Unimplemented},
+	{errdefs.IsOutOfRange, codes.OutOfRange},
+	{errdefs.IsAborted, codes.Aborted},
+	{errdefs.IsDeadlineExceeded, codes.DeadlineExceeded},
+	{errdefs.IsUnavailable, codes.Unavailable},
+	{errdefs.IsCanceled, codes.Canceled},
+}
+
+// toStatus gives an error its gRPC code. One that carries a code already keeps it;
+// one without a class is Internal.
+func toStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	if s, ok := status.FromError(err); ok && s.Code() != codes.Unknown {
+		return status.Error(s.Code(), err.Error())
+	}
+	for _, c := range classes {
+		if c.is(err) {
+			return status.Error(c.code, err.Error())
+		}
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return status.Error(codes.DeadlineExceeded, err.Error())
+	}
+	return status.Error(codes.Internal, err.Error())
+}
+
+func classifyUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	resp, err := handler(ctx, req)
+	if err != nil {
+		err = toStatus(err)
+		klog.FromContext(ctx).V(2).Info("Call failed", "rpc", info.FullMethod, "code", status.Code(err), "err", err)
+	}
+	return resp, err
+}
+
+func classifyStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	err := handler(srv, ss)
+	if err != nil {
+		err = toStatus(err)
+		klog.FromContext(ss.Context()).V(2).Info("Call failed", "rpc", info.FullMethod, "code", status.Code(err), "err", err)
+	}
+	return err
+}
+
+// recovered makes a panic in a handler an error of that call.
+func recovered(ctx context.Context, p any) error {
+	klog.FromContext(ctx).Error(nil, "Panic in a handler", "panic", p, "stack", string(debug.Stack()))
+	return fmt.Errorf("panic in the handler: %v (please report this): %w", p, errdefs.ErrInternal)
+}

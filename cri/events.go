@@ -1,0 +1,48 @@
+package cri
+
+import (
+	"time"
+
+	"google.golang.org/grpc"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/container"
+	"github.com/berth-run/berth/events"
+	"github.com/berth-run/berth/sandbox"
+)
+
+// feed is the RPC of events.
+type feed struct{ hub *events.Hub }
+
+// GetContainerEvents implements the RPC.
+func (f feed) GetContainerEvents(_ *runtimeapi.GetEventsRequest, out grpc.ServerStreamingServer[runtimeapi.ContainerEventResponse]) error {
+	return f.hub.Subscribe(out.Context(), out.Send)
+}
+
+// Announcer turns changes of pods and containers into events.
+type Announcer struct {
+	Hub        *events.Hub
+	Containers *container.Manager
+}
+
+// Pod announces a change of a pod, under the pod's own ID.
+func (a *Announcer) Pod(s *sandbox.Sandbox, what runtimeapi.ContainerEventType) {
+	a.publish(s.ID, s, what)
+}
+
+// Container announces a change of a container.
+func (a *Announcer) Container(c *container.Container, what runtimeapi.ContainerEventType) {
+	a.publish(c.ID, c.Pod, what)
+}
+
+func (a *Announcer) publish(id string, pod *sandbox.Sandbox, what runtimeapi.ContainerEventType) {
+	a.Hub.Publish(func() *events.Event {
+		return &events.Event{
+			ContainerId:        id,
+			ContainerEventType: what,
+			CreatedAt:          time.Now().UnixNano(),
+			PodSandboxStatus:   pod.Status(),
+			ContainersStatuses: a.Containers.PodStatuses(pod.ID),
+		}
+	})
+}

@@ -1,0 +1,63 @@
+package cri
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/sandbox"
+)
+
+// pods are the RPCs about pod sandboxes.
+type pods struct{ manager *sandbox.Manager }
+
+// RunPodSandbox implements the RPC.
+func (p pods) RunPodSandbox(ctx context.Context, r *runtimeapi.RunPodSandboxRequest) (*runtimeapi.RunPodSandboxResponse, error) {
+	id, err := p.manager.Run(ctx, r.GetConfig(), r.GetRuntimeHandler())
+	if err != nil {
+		return nil, err
+	}
+	return &runtimeapi.RunPodSandboxResponse{PodSandboxId: id}, nil
+}
+
+// StopPodSandbox implements the RPC.
+func (p pods) StopPodSandbox(ctx context.Context, r *runtimeapi.StopPodSandboxRequest) (*runtimeapi.StopPodSandboxResponse, error) {
+	return &runtimeapi.StopPodSandboxResponse{}, p.manager.Stop(ctx, r.GetPodSandboxId())
+}
+
+// RemovePodSandbox implements the RPC.
+func (p pods) RemovePodSandbox(ctx context.Context, r *runtimeapi.RemovePodSandboxRequest) (*runtimeapi.RemovePodSandboxResponse, error) {
+	return &runtimeapi.RemovePodSandboxResponse{}, p.manager.Remove(ctx, r.GetPodSandboxId())
+}
+
+// ListPodSandbox implements the RPC.
+func (p pods) ListPodSandbox(_ context.Context, r *runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
+	return &runtimeapi.ListPodSandboxResponse{Items: p.manager.List(r.GetFilter())}, nil
+}
+
+// StreamPodSandboxes implements the RPC (KEP-5825).
+func (p pods) StreamPodSandboxes(r *runtimeapi.StreamPodSandboxesRequest, s grpc.ServerStreamingServer[runtimeapi.StreamPodSandboxesResponse]) error {
+	return sendChunks(p.manager.List(r.GetFilter()), func(items []*runtimeapi.PodSandbox) *runtimeapi.StreamPodSandboxesResponse {
+		return &runtimeapi.StreamPodSandboxesResponse{PodSandboxes: items}
+	}, s.Send)
+}
+
+// UpdatePodSandboxResources implements the RPC.
+func (p pods) UpdatePodSandboxResources(ctx context.Context, r *runtimeapi.UpdatePodSandboxResourcesRequest) (*runtimeapi.UpdatePodSandboxResourcesResponse, error) {
+	err := p.manager.UpdateResources(ctx, r.GetPodSandboxId(), r.GetOverhead(), r.GetResources())
+	return &runtimeapi.UpdatePodSandboxResourcesResponse{}, err
+}
+
+// PodSandboxStatus implements the RPC.
+func (p pods) PodSandboxStatus(_ context.Context, r *runtimeapi.PodSandboxStatusRequest) (*runtimeapi.PodSandboxStatusResponse, error) {
+	status, s, err := p.manager.Status(r.GetPodSandboxId())
+	if err != nil {
+		return nil, err
+	}
+	resp := &runtimeapi.PodSandboxStatusResponse{Status: status}
+	if r.GetVerbose() {
+		resp.Info, err = p.manager.Info(s)
+	}
+	return resp, err
+}

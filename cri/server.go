@@ -1,0 +1,88 @@
+package cri
+
+import (
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"google.golang.org/grpc"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/container"
+	"github.com/berth-run/berth/cri/streaming"
+	"github.com/berth-run/berth/events"
+	"github.com/berth-run/berth/imageservice"
+	"github.com/berth-run/berth/metrics"
+	"github.com/berth-run/berth/sandbox"
+)
+
+// maxMessage bounds a gRPC message, in bytes: what the kubelet uses, too.
+const maxMessage = 16 << 20
+
+// Runtime is the RuntimeService.
+type Runtime struct {
+	runtimeapi.UnimplementedRuntimeServiceServer
+	pods
+	containers
+	sessions
+	stats
+	node
+	feed
+}
+
+// Images is the ImageService.
+type Images struct {
+	runtimeapi.UnimplementedImageServiceServer
+	images *imageservice.Service
+}
+
+// Options are the parts behind the API.
+type Options struct {
+	Pods       *sandbox.Manager
+	Containers *container.Manager
+	Images     *imageservice.Service
+	Streaming  *streaming.Server
+	Sampler    *metrics.Sampler
+	Events     *events.Hub
+	Node       NodeOptions
+	// RPC observes calls; may be nil.
+	RPC *metrics.RPC
+}
+
+// NewServer makes the gRPC server with both services registered.
+func NewServer(o Options) *grpc.Server {
+	unary := []grpc.UnaryServerInterceptor{classifyUnary, recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(recovered))}
+	stream := []grpc.StreamServerInterceptor{classifyStream, recovery.StreamServerInterceptor(recovery.WithRecoveryHandlerContext(recovered))}
+	if o.RPC != nil {
+		unary = append([]grpc.UnaryServerInterceptor{o.RPC.Unary()}, unary...)
+		stream = append([]grpc.StreamServerInterceptor{o.RPC.Stream()}, stream...)
+	}
+	s := grpc.NewServer(
+		grpc.ChainUnaryInterceptor(unary...),
+		grpc.ChainStreamInterceptor(stream...),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxSendMsgSize(maxMessage),
+	)
+	runtimeapi.RegisterRuntimeServiceServer(s, &Runtime{
+		pods:       pods{o.Pods},
+		containers: containers{o.Containers},
+		sessions:   sessions{o.Containers, o.Pods, o.Streaming},
+		stats:      stats{o.Sampler, o.Containers, o.Pods},
+		node:       node{o.Node},
+		feed:       feed{o.Events},
+	})
+	runtimeapi.RegisterImageServiceServer(s, &Images{images: o.Images})
+	return s
+}
+
+// chunk is how many items of a list go into one message of a Stream* RPC.
+const chunk = 256
+
+// sendChunks sends items in messages of at most chunk, none for an empty list.
+func sendChunks[T, M any](items []T, wrap func([]T) *M, send func(*M) error) error {
+	for len(items) > 0 {
+		n := min(chunk, len(items))
+		if err := send(wrap(items[:n])); err != nil {
+			return err
+		}
+		items = items[n:]
+	}
+	return nil
+}

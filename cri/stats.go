@@ -1,0 +1,114 @@
+package cri
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/container"
+	"github.com/berth-run/berth/metrics"
+	"github.com/berth-run/berth/sandbox"
+)
+
+// stats are the RPCs about what pods and containers use.
+type stats struct {
+	sampler    *metrics.Sampler
+	containers *container.Manager
+	pods       *sandbox.Manager
+}
+
+// ContainerStats implements the RPC.
+func (s stats) ContainerStats(ctx context.Context, r *runtimeapi.ContainerStatsRequest) (*runtimeapi.ContainerStatsResponse, error) {
+	c, err := s.containers.Get(r.GetContainerId())
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.sampler.ContainerStats(ctx, c.ID)
+	return &runtimeapi.ContainerStatsResponse{Stats: st}, err
+}
+
+// ListContainerStats implements the RPC.
+func (s stats) ListContainerStats(ctx context.Context, r *runtimeapi.ListContainerStatsRequest) (*runtimeapi.ListContainerStatsResponse, error) {
+	return &runtimeapi.ListContainerStatsResponse{Stats: s.ofContainers(ctx, r.GetFilter())}, nil
+}
+
+// StreamContainerStats implements the RPC (KEP-5825).
+func (s stats) StreamContainerStats(r *runtimeapi.StreamContainerStatsRequest, out grpc.ServerStreamingServer[runtimeapi.StreamContainerStatsResponse]) error {
+	return sendChunks(s.ofContainers(out.Context(), r.GetFilter()), func(items []*runtimeapi.ContainerStats) *runtimeapi.StreamContainerStatsResponse {
+		return &runtimeapi.StreamContainerStatsResponse{ContainerStats: items}
+	}, out.Send)
+}
+
+// ofContainers resolves the prefixes of a filter; what fits nothing selects nothing.
+func (s stats) ofContainers(ctx context.Context, f *runtimeapi.ContainerStatsFilter) []*runtimeapi.ContainerStats {
+	if f == nil {
+		return s.sampler.ListContainerStats(ctx, nil)
+	}
+	full := &runtimeapi.ContainerStatsFilter{LabelSelector: f.GetLabelSelector()}
+	if f.GetId() != "" {
+		c, err := s.containers.Get(f.GetId())
+		if err != nil {
+			return nil
+		}
+		full.Id = c.ID
+	}
+	if f.GetPodSandboxId() != "" {
+		p, err := s.pods.Get(f.GetPodSandboxId())
+		if err != nil {
+			return nil
+		}
+		full.PodSandboxId = p.ID
+	}
+	return s.sampler.ListContainerStats(ctx, full)
+}
+
+// PodSandboxStats implements the RPC.
+func (s stats) PodSandboxStats(ctx context.Context, r *runtimeapi.PodSandboxStatsRequest) (*runtimeapi.PodSandboxStatsResponse, error) {
+	p, err := s.pods.Get(r.GetPodSandboxId())
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.sampler.PodSandboxStats(ctx, p.ID)
+	return &runtimeapi.PodSandboxStatsResponse{Stats: st}, err
+}
+
+// ListPodSandboxStats implements the RPC.
+func (s stats) ListPodSandboxStats(ctx context.Context, r *runtimeapi.ListPodSandboxStatsRequest) (*runtimeapi.ListPodSandboxStatsResponse, error) {
+	return &runtimeapi.ListPodSandboxStatsResponse{Stats: s.ofPods(ctx, r.GetFilter())}, nil
+}
+
+// StreamPodSandboxStats implements the RPC (KEP-5825).
+func (s stats) StreamPodSandboxStats(r *runtimeapi.StreamPodSandboxStatsRequest, out grpc.ServerStreamingServer[runtimeapi.StreamPodSandboxStatsResponse]) error {
+	return sendChunks(s.ofPods(out.Context(), r.GetFilter()), func(items []*runtimeapi.PodSandboxStats) *runtimeapi.StreamPodSandboxStatsResponse {
+		return &runtimeapi.StreamPodSandboxStatsResponse{PodSandboxStats: items}
+	}, out.Send)
+}
+
+func (s stats) ofPods(ctx context.Context, f *runtimeapi.PodSandboxStatsFilter) []*runtimeapi.PodSandboxStats {
+	if f.GetId() == "" {
+		return s.sampler.ListPodSandboxStats(ctx, f)
+	}
+	p, err := s.pods.Get(f.GetId())
+	if err != nil {
+		return nil
+	}
+	return s.sampler.ListPodSandboxStats(ctx, &runtimeapi.PodSandboxStatsFilter{Id: p.ID, LabelSelector: f.GetLabelSelector()})
+}
+
+// ListMetricDescriptors implements the RPC.
+func (s stats) ListMetricDescriptors(context.Context, *runtimeapi.ListMetricDescriptorsRequest) (*runtimeapi.ListMetricDescriptorsResponse, error) {
+	return &runtimeapi.ListMetricDescriptorsResponse{Descriptors: s.sampler.MetricDescriptors()}, nil
+}
+
+// ListPodSandboxMetrics implements the RPC.
+func (s stats) ListPodSandboxMetrics(ctx context.Context, _ *runtimeapi.ListPodSandboxMetricsRequest) (*runtimeapi.ListPodSandboxMetricsResponse, error) {
+	return &runtimeapi.ListPodSandboxMetricsResponse{PodMetrics: s.sampler.PodSandboxMetrics(ctx)}, nil
+}
+
+// StreamPodSandboxMetrics implements the RPC (KEP-5825).
+func (s stats) StreamPodSandboxMetrics(_ *runtimeapi.StreamPodSandboxMetricsRequest, out grpc.ServerStreamingServer[runtimeapi.StreamPodSandboxMetricsResponse]) error {
+	return sendChunks(s.sampler.PodSandboxMetrics(out.Context()), func(items []*runtimeapi.PodSandboxMetrics) *runtimeapi.StreamPodSandboxMetricsResponse {
+		return &runtimeapi.StreamPodSandboxMetricsResponse{PodSandboxMetrics: items}
+	}, out.Send)
+}
