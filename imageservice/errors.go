@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"syscall"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
@@ -177,4 +178,14 @@ func pullError(ref, stage string, err error) error {
 // malformed is an error for content that is not an image.
 func malformed(format string, args ...any) error {
 	return fmt.Errorf("malformed image: "+format+": %w", append(args, errdefs.ErrFailedPrecondition)...)
+}
+
+// localError returns err when it is this node's fault rather than the image's: a
+// full disk, for example.
+func localError(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return nil
 }

@@ -14,16 +14,30 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
 )
 
 // fetcher walks the content of one image, top down, into the content store.
 type fetcher struct {
 	p    *pull
-	fail context.CancelCauseFunc // ends the whole pull on the first error
+	ctx  context.Context         // of the pull
+	fail context.CancelCauseFunc // ends it on the first error
+
+	slots *semaphore.Weighted // layers downloaded at once
+	wg    sync.WaitGroup      // their downloads
+	disk  disk                // their snapshots
 
 	mu       sync.Mutex
 	t        target
 	manifest ocispec.Manifest
+	streams  map[digest.Digest]*layerStream
+}
+
+func newFetcher(ctx context.Context, p *pull, fail context.CancelCauseFunc) *fetcher {
+	return &fetcher{
+		p: p, ctx: ctx, fail: fail, slots: semaphore.NewWeighted(int64(p.s.opts.MaxParallelLayers)),
+		streams: map[digest.Digest]*layerStream{},
+	}
 }
 
 // handle fetches one descriptor and returns its children. It is called side by
@@ -146,10 +160,52 @@ func (f *fetcher) checkDiff(layer ocispec.Descriptor, got digest.Digest) error {
 	return malformed("layer %s unpacks to diff_id %s, the configuration wants %s", layer.Digest, got, listOr(want, "none"))
 }
 
-// layer downloads one layer.
+// layer starts the download of one layer and does not wait for it: the unpacking,
+// which begins when this returns, reads what arrives.
 func (f *fetcher) layer(ctx context.Context, desc ocispec.Descriptor) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.streams[desc.Digest] != nil {
+		return nil // the same layer twice in one image
+	}
+	stream := newLayerStream()
+	f.streams[desc.Digest] = stream
+	f.wg.Add(1)
+	// The context of this call ends when all calls have returned; the download
+	// goes by the pull's.
+	ctx = f.ctx
+	go func() {
+		defer f.wg.Done()
+		err := f.download(ctx, desc, stream)
+		if err != nil {
+			f.fail(cause(ctx, err))
+		}
+		stream.finish(err)
+	}()
+	return nil
+}
+
+// stream returns the stream of a layer that is being fetched.
+func (f *fetcher) stream(desc ocispec.Descriptor) *layerStream {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.streams[desc.Digest]
+}
+
+// download brings one layer, not more at once than configured, and not the same
+// one twice however many images have it.
+func (f *fetcher) download(ctx context.Context, desc ocispec.Descriptor, stream *layerStream) error {
+	if err := f.slots.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer f.slots.Release(1)
+	key := "layer://" + desc.Digest.String()
+	if err := f.p.s.locks.Lock(ctx, key); err != nil {
+		return err
+	}
+	defer f.p.s.locks.Unlock(key)
 	began := time.Now()
-	fetched, err := f.p.download(ctx, desc, "layer "+desc.Digest.String(), nil)
+	fetched, err := f.p.download(ctx, desc, "layer "+desc.Digest.String(), stream)
 	if err != nil {
 		return err
 	}
@@ -160,6 +216,9 @@ func (f *fetcher) layer(ctx context.Context, desc ocispec.Descriptor) error {
 func (p *pull) layerFetched(desc ocispec.Descriptor, fetched bool, took time.Duration) {
 	p.progress.mu.Lock()
 	p.progress.p.LayersDone++
+	if p.progress.p.LayersDone == p.progress.p.LayersTotal {
+		p.progress.p.Stage = "unpacking"
+	}
 	host := p.progress.p.Host
 	if fetched {
 		p.progress.layersFetched++
@@ -193,15 +252,14 @@ func (p *pull) download(ctx context.Context, desc ocispec.Descriptor, what strin
 			return true, nil
 		}
 		if errdefs.IsAlreadyExists(err) {
+			tee.spoil() // nothing will come
 			p.progress.have(desc.Size)
 			return false, nil
 		}
 		if !errors.Is(err, errCorrupt) {
 			return false, cause(ctx, err)
 		}
-		if tee != nil {
-			tee.spoil()
-		}
+		tee.spoil()
 	}
 }
 
@@ -253,7 +311,7 @@ func (p *pull) copyBlob(w io.Writer, t *transfer, tee *layerStream) error {
 			if _, werr := w.Write((*buf)[:n]); werr != nil {
 				return fmt.Errorf("writing %s: %w", t.failed.What, werr)
 			}
-			tee.write((*buf)[:n])
+			tee.write(t.ctx, (*buf)[:n])
 		}
 		if err == io.EOF {
 			return nil

@@ -3,12 +3,10 @@ package imageservice
 import (
 	"context"
 	"fmt"
-	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/unpack"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -22,7 +20,8 @@ import (
 func (p *pull) fetchAndUnpack(ctx context.Context, desc ocispec.Descriptor) (*target, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	f := &fetcher{p: p, fail: fail}
+	f := newFetcher(ctx, p, fail)
+	defer f.disk.close()
 	f.t.desc = desc
 	u, err := p.newUnpacker(ctx, f)
 	if err != nil {
@@ -31,13 +30,15 @@ func (p *pull) fetchAndUnpack(ctx context.Context, desc ocispec.Descriptor) (*ta
 	err = images.Dispatch(ctx, u.Unpack(images.HandlerFunc(f.handle)), nil, desc)
 	if err != nil {
 		fail(err)
-	} else {
-		p.progress.stage("unpacking")
 	}
 	_, uerr := u.Wait()
 	if err == nil {
 		err = uerr
 	}
+	if err != nil {
+		fail(err)
+	}
+	f.wg.Wait()
 	if err != nil {
 		if c := context.Cause(ctx); c != nil {
 			err = c // the first error, not one that followed from it
@@ -47,7 +48,7 @@ func (p *pull) fetchAndUnpack(ctx context.Context, desc ocispec.Descriptor) (*ta
 	if f.t.id == "" || f.t.rawConfig == nil {
 		return nil, malformed("no image manifest behind %s", desc.Digest)
 	}
-	return &f.t, nil
+	return &f.t, f.disk.sync()
 }
 
 // newUnpacker sets up containerd's unpacker for this pull.
@@ -62,48 +63,13 @@ func (p *pull) newUnpacker(ctx context.Context, f *fetcher) (*unpack.Unpacker, e
 			SnapshotterKey:          p.snapshotter,
 			Snapshotter:             s.client.SnapshotService(p.snapshotter),
 			SnapshotterCapabilities: caps,
-			Applier:                 &applier{p: p, f: f, next: s.client.DiffService()},
+			Applier:                 &applier{f: f, next: s.client.DiffService()},
 		}),
 		unpack.WithDuplicationSuppressor(s.locks),
-		unpack.WithLimiter(semaphore.NewWeighted(int64(s.opts.MaxParallelLayers))),
 		// The unpacker holds this limit while a layer is still on its way, so
-		// it bounds nothing here; what bounds the work is in applier.
+		// it bounds nothing here; what bounds the work is in fetcher and applier.
 		unpack.WithUnpackLimiter(semaphore.NewWeighted(maxLayers)),
 	)
-}
-
-// applier writes layers to snapshots, not more at once than the node can bear.
-type applier struct {
-	p    *pull
-	f    *fetcher
-	next diff.Applier
-}
-
-// Apply implements diff.Applier.
-func (a *applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mount.Mount, opts ...diff.ApplyOpt) (ocispec.Descriptor, error) {
-	s := a.p.s
-	if err := s.applying.Acquire(ctx, 1); err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	defer s.applying.Release(1)
-	began := time.Now()
-	d, err := a.next.Apply(ctx, desc, mounts, opts...)
-	if err != nil {
-		if ctx.Err() == nil {
-			err = malformed("layer %s (%s) cannot be unpacked: %v", desc.Digest, desc.MediaType, err)
-		}
-		a.f.fail(err)
-		return d, err
-	}
-	if err := a.f.checkDiff(desc, d.Digest); err != nil {
-		a.f.fail(err)
-		return d, err
-	}
-	a.p.progress.update(func(g *Progress) { g.LayersUnpacked++ })
-	if h := s.opts.Hooks.LayerUnpacked; h != nil {
-		h(desc.Size, time.Since(began))
-	}
-	return d, nil
 }
 
 // EnsureUnpacked makes sure that the image's layers are snapshots of snapshotter
@@ -131,7 +97,8 @@ func (s *Service) EnsureUnpacked(ctx context.Context, img *Image, snapshotter st
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.PullTimeout)
 	defer cancel()
 	i := containerd.NewImageWithPlatform(s.client, images.Image{Name: img.Name(), Target: img.Target}, s.platform)
-	if err := i.Unpack(ctx, snapshotter); err != nil {
+	// Synced, because the snapshots count as complete from here on.
+	if err := i.Unpack(ctx, snapshotter, containerd.WithUnpackApplyOpts(diff.WithSyncFs(true))); err != nil {
 		if errdefs.IsNotFound(err) {
 			return fmt.Errorf("unpacking image %s for snapshotter %q: its layers are not on this node, pull it again: %w", img.Name(), snapshotter, err)
 		}

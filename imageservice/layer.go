@@ -1,0 +1,154 @@
+package imageservice
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/archive"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/moby/sys/userns"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// layerDir is a snapshot's directory that a layer can be extracted into without
+// mounting anything.
+type layerDir struct {
+	path    string
+	parents []string
+	// overlay: whiteouts become the character devices and extended attributes
+	// that overlayfs reads. The bottom layer hides nothing and has none.
+	overlay bool
+}
+
+// layerDirOf finds the directory behind the mounts of an active snapshot; false
+// for snapshotters that need a mount, and where this process may not do it.
+func layerDirOf(mounts []mount.Mount) (layerDir, bool) {
+	if len(mounts) != 1 || userns.RunningInUserNS() {
+		return layerDir{}, false
+	}
+	m := mounts[0]
+	d := layerDir{}
+	switch {
+	case m.Type == "bind" && !slices.Contains(m.Options, "ro"):
+		d.path = m.Source
+	case m.Type == "overlay":
+		d.overlay = true
+		for _, o := range m.Options {
+			if v, ok := strings.CutPrefix(o, "upperdir="); ok {
+				d.path = v
+			}
+			if v, ok := strings.CutPrefix(o, "lowerdir="); ok {
+				d.parents = strings.Split(v, ":")
+			}
+		}
+	}
+	// containerd may live in another mount namespace.
+	info, err := os.Stat(d.path)
+	return d, d.path != "" && err == nil && info.IsDir()
+}
+
+// extract writes an uncompressed layer into the directory.
+func (d layerDir) extract(ctx context.Context, r io.Reader) error {
+	var opts []archive.ApplyOpt
+	if d.overlay {
+		opts = append(opts, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
+	}
+	if len(d.parents) > 0 {
+		opts = append(opts, archive.WithParents(d.parents))
+	}
+	_, err := archive.Apply(ctx, d.path, r, opts...)
+	return err
+}
+
+// empty removes what an extraction left that went wrong.
+func (d layerDir) empty() error {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(d.path, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readable reports whether this package can decompress layers of a media type;
+// the others (encrypted ones) go through containerd's stream processors.
+func readable(mediaType string) bool {
+	return strings.Contains(mediaType, "tar") && !strings.Contains(mediaType, "encrypted")
+}
+
+// applyLayer decompresses r into the directory and returns the digest of what
+// was in it (the diff_id).
+func applyLayer(ctx context.Context, d layerDir, r io.ReadCloser) (ocispec.Descriptor, error) {
+	var out ocispec.Descriptor
+	plain, err := decompress(r)
+	if err != nil {
+		return out, err
+	}
+	defer plain.Close()
+	digester := digest.Canonical.Digester()
+	counted := &counter{r: io.TeeReader(plain, digester.Hash())}
+	// Decompression runs ahead on another CPU than the extraction.
+	ahead := newReadAhead(counted)
+	err = d.extract(ctx, ahead)
+	if err == nil {
+		_, err = io.Copy(io.Discard, ahead) // the padding counts for the digest
+	}
+	if err != nil {
+		_ = r.Close() // do not wait for bytes that nobody wants
+	}
+	ahead.Close()
+	if err != nil {
+		return out, err
+	}
+	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Size: counted.n, Digest: digester.Digest()}, nil
+}
+
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// decompress finds the compression by the first bytes: media types of Docker's
+// time do not say it reliably.
+func decompress(r io.Reader) (io.ReadCloser, error) {
+	buf := bufio.NewReaderSize(r, 64<<10)
+	magic, err := buf.Peek(4)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b, 0x08}):
+		z, err := gzip.NewReader(buf)
+		if err != nil {
+			return nil, fmt.Errorf("gzip: %w", err)
+		}
+		return z, nil
+	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}), len(magic) == 4 && magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:], []byte{0x2a, 0x4d, 0x18}):
+		z, err := zstd.NewReader(buf, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
+		if err != nil {
+			return nil, fmt.Errorf("zstd: %w", err)
+		}
+		return z.IOReadCloser(), nil
+	}
+	return io.NopCloser(buf), nil
+}
