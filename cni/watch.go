@@ -2,6 +2,7 @@ package cni
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -20,7 +21,7 @@ const settle = 20 * time.Millisecond
 func (m *Manager) Run(ctx context.Context) error {
 	w := newWatch(ctx)
 	defer w.close()
-	w.follow(m.watchPaths())
+	w.follow(m.watchPaths)
 	m.reload()
 
 	tick := time.NewTicker(m.opts.StatusInterval)
@@ -40,7 +41,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		case <-w.events:
 			settled.Reset(settle)
 		case <-settled.C:
-			w.follow(m.watchPaths())
+			w.follow(m.watchPaths)
 			before := m.current.Load().fingerprint
 			m.reload()
 			if m.current.Load().fingerprint != before {
@@ -51,7 +52,7 @@ func (m *Manager) Run(ctx context.Context) error {
 			again = probed != nil
 			probed = m.startProbe(ctx, probed)
 		case <-tick.C:
-			w.follow(m.watchPaths())
+			w.follow(m.watchPaths)
 			m.reload()
 			probed = m.startProbe(ctx, probed)
 		case <-probed:
@@ -83,6 +84,11 @@ func (m *Manager) watchPaths() []string {
 	paths := []string{m.opts.ConfDir, ancestor(m.opts.ConfDir)}
 	if real, err := filepath.EvalSymlinks(m.opts.ConfDir); err == nil && real != m.opts.ConfDir {
 		paths = append(paths, ancestor(real))
+	} else if target, err := os.Readlink(m.opts.ConfDir); err == nil { // dangling
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(m.opts.ConfDir), target)
+		}
+		paths = append(paths, ancestor(target))
 	}
 	return append(paths, m.opts.BinDirs...)
 }
@@ -144,21 +150,39 @@ func (w *watch) collect() {
 	}
 }
 
-// follow watches exactly these directories, as they are now.
-func (w *watch) follow(paths []string) {
+// follow watches exactly the directories that paths names, as they are now. It looks again after
+// the watches are set, because a directory made in between would not be announced.
+func (w *watch) follow(paths func() []string) {
 	if w.watcher == nil {
 		return
 	}
-	want := map[string]inode{}
+	want := inodesOf(paths())
+	for range 10 { // somebody who replaces directories faster than that is met by the next event
+		w.set(want)
+		again := inodesOf(paths())
+		if maps.Equal(again, want) {
+			return
+		}
+		want = again
+	}
+}
+
+// inodesOf looks up the directories that exist.
+func inodesOf(paths []string) map[string]inode {
+	inodes := map[string]inode{}
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil || !info.IsDir() {
 			continue
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			want[path] = inode{dev: st.Dev, ino: st.Ino}
+			inodes[path] = inode{dev: st.Dev, ino: st.Ino}
 		}
 	}
+	return inodes
+}
+
+func (w *watch) set(want map[string]inode) {
 	for path, old := range w.inodes {
 		if want[path] != old {
 			_ = w.watcher.Remove(path) // gone already when the directory is
