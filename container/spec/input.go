@@ -134,10 +134,6 @@ type Defaults struct {
 	// blockio.OciLinuxBlockIO). Nil means not configured: a class that was asked
 	// for by annotation is then refused.
 	BlockIO func(class string) (*specs.LinuxBlockIO, error)
-	// CreateMissingBindSources makes Build name missing bind sources in
-	// Output.CreateDirs instead of refusing them. The CRI asks for the error;
-	// hostPath volumes of no type count on the directory in other runtimes.
-	CreateMissingBindSources bool
 	// IgnoreImageVolumes makes VOLUME declarations of images have no effect.
 	IgnoreImageVolumes bool
 	// AppArmorProfile is the name of the loaded profile for "RuntimeDefault".

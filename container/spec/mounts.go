@@ -29,13 +29,7 @@ func (b *builder) mounts() error {
 	if err != nil {
 		return err
 	}
-	added := b.imageVolumes(requested)
-	pod, err := b.podMounts(requested)
-	if err != nil {
-		return err
-	}
-	added = append(added, pod...)
-	added = append(added, requested...)
+	added := slices.Concat(b.imageVolumes(requested), b.podMounts(requested), requested)
 	// A mount must not hide one below it; those of the same depth keep their order.
 	slices.SortStableFunc(added, func(x, y specs.Mount) int { return depth(x.Destination) - depth(y.Destination) })
 
@@ -121,7 +115,7 @@ func (b *builder) privateShm() specs.Mount {
 }
 
 // podMounts are the pod's files and shared memory, where the request has not its own.
-func (b *builder) podMounts(requested []specs.Mount) ([]specs.Mount, error) {
+func (b *builder) podMounts(requested []specs.Mount) []specs.Mount {
 	pod := b.in.Sandbox
 	mode := "rw"
 	if b.sc.ReadonlyRootfs {
@@ -152,7 +146,7 @@ func (b *builder) podMounts(requested []specs.Mount) ([]specs.Mount, error) {
 			b.relabel(shm)
 		}
 	}
-	return mounts, nil
+	return mounts
 }
 
 // shmSource is the pod's shared memory, or the host's for pods in its IPC namespace.

@@ -74,16 +74,13 @@ func (b *builder) source(i int, m *runtimeapi.Mount) (string, error) {
 		return b.imageSource(i, m)
 	}
 	resolved, err := b.fs.Resolve(m.GetHostPath())
-	switch {
-	case err == nil:
-		return resolved, nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("resolving the bind source %s: %w", m.GetHostPath(), err)
-	case b.in.Defaults.CreateMissingBindSources:
-		b.out.CreateDirs = append(b.out.CreateDirs, m.GetHostPath())
-		return m.GetHostPath(), nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("the bind source %s does not exist on this node; create it first: %w", m.GetHostPath(), errdefs.ErrNotFound)
 	}
-	return "", fmt.Errorf("the bind source %s does not exist on this node; create it first: %w", m.GetHostPath(), errdefs.ErrNotFound)
+	if err != nil {
+		return "", fmt.Errorf("resolving the bind source %s: %w", m.GetHostPath(), err)
+	}
+	return resolved, nil
 }
 
 // imageSource is the place of an image mount (KEP-4639) on the host. Links in

@@ -12,9 +12,6 @@ type Output struct {
 	// Volumes are host directories to be made (and filled from the image) for
 	// the volumes that the image declares, before the container is created.
 	Volumes []Volume
-	// CreateDirs are bind sources to be made as directories (mode 0755), only
-	// with Defaults.CreateMissingBindSources.
-	CreateDirs []string
 	// LoadAppArmor is the name of the default AppArmor profile that has to be
 	// loaded (LoadAppArmorProfile) before the container is created; empty if none.
 	LoadAppArmor string
