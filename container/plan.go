@@ -34,6 +34,7 @@ func (m *Manager) createPlan(n *creation) steps.Node {
 			n.step("snapshot", func(ctx context.Context) error { return m.createSnapshot(ctx, n) }, m.removeSnapshot),
 			n.step("volumes", func(ctx context.Context) error { return m.createVolumes(ctx, n) }, nil),
 		},
+		n.step("security", func(context.Context) error { return n.out.Prepare() }, nil),
 		n.step("created", func(ctx context.Context) error { return m.markCreated(ctx, n) }, nil),
 	)
 }

@@ -13,6 +13,7 @@ import (
 	securejoin "github.com/cyphar/filepath-securejoin"
 	"github.com/moby/sys/mountinfo"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	crierrors "k8s.io/cri-api/pkg/errors"
 )
@@ -74,7 +75,7 @@ func (b *builder) source(i int, m *runtimeapi.Mount) (string, error) {
 		return b.imageSource(i, m)
 	}
 	resolved, err := b.fs.Resolve(m.GetHostPath())
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return "", fmt.Errorf("the bind source %s does not exist on this node; create it first: %w", m.GetHostPath(), errdefs.ErrNotFound)
 	}
 	if err != nil {
