@@ -1,6 +1,7 @@
 package cri
 
 import (
+	"context"
 	"time"
 
 	"google.golang.org/grpc"
@@ -12,11 +13,18 @@ import (
 )
 
 // feed is the RPC of events.
-type feed struct{ hub *events.Hub }
+type feed struct {
+	hub *events.Hub
+	// stop ends all subscriptions when the daemon stops.
+	stop context.Context
+}
 
 // GetContainerEvents implements the RPC.
 func (f feed) GetContainerEvents(_ *runtimeapi.GetEventsRequest, out grpc.ServerStreamingServer[runtimeapi.ContainerEventResponse]) error {
-	return f.hub.Subscribe(out.Context(), out.Send)
+	ctx, cancel := context.WithCancel(out.Context())
+	defer cancel()
+	defer context.AfterFunc(f.stop, cancel)()
+	return f.hub.Subscribe(ctx, out.Send)
 }
 
 // Announcer turns changes of pods and containers into events.

@@ -1,6 +1,8 @@
 package cri
 
 import (
+	"context"
+
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -18,13 +20,19 @@ const maxMessage = 16 << 20
 
 // Runtime is the RuntimeService.
 type Runtime struct {
-	runtimeapi.UnimplementedRuntimeServiceServer
+	unimplemented
 	pods
 	containers
 	sessions
 	stats
 	node
 	feed
+}
+
+// unimplemented answers what no group does. It is one level down, so that the
+// groups' methods win.
+type unimplemented struct {
+	runtimeapi.UnimplementedRuntimeServiceServer
 }
 
 // Images is the ImageService.
@@ -42,6 +50,8 @@ type Options struct {
 	Sampler    *metrics.Sampler
 	Events     *events.Hub
 	Node       NodeOptions
+	// Stop ends subscriptions of events when the daemon stops.
+	Stop context.Context
 	// RPC observes calls; may be nil.
 	RPC *metrics.RPC
 }
@@ -66,7 +76,7 @@ func NewServer(o Options) *grpc.Server {
 		sessions:   sessions{o.Containers, o.Pods, o.Streaming},
 		stats:      stats{o.Sampler, o.Containers, o.Pods},
 		node:       node{o.Node},
-		feed:       feed{o.Events},
+		feed:       feed{o.Events, o.Stop},
 	})
 	runtimeapi.RegisterImageServiceServer(s, &Images{images: o.Images})
 	return s

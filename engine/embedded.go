@@ -60,16 +60,6 @@ func openEmbedded(ctx context.Context, o Options) (*Engine, error) {
 	return e, e.ensureNamespace(ctx)
 }
 
-// ensureNamespace creates the containerd namespace so that leases and events
-// have a place before the first pod.
-func (e *Engine) ensureNamespace(ctx context.Context) error {
-	err := e.Client.NamespaceService().Create(Context(ctx), Namespace, nil)
-	if err != nil && !isAlreadyExists(err) {
-		return fmt.Errorf("create containerd namespace %s: %w", Namespace, err)
-	}
-	return nil
-}
-
 // embeddedConfig is the configuration that a containerd of Berth's own needs:
 // every path under the given directories, and no plugin that would act by
 // itself.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -46,7 +47,17 @@ type Engine struct {
 	// Embedded tells whether containerd runs in this process.
 	Embedded bool
 
-	close []func() error
+	close  []func() error
+	health atomic.Pointer[error] // of an external containerd, by watchHealth
+}
+
+// Ready returns nil when containerd serves. It answers from memory; the embedded
+// one serves as long as the process does.
+func (e *Engine) Ready() error {
+	if err := e.health.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // startTimeout bounds how long berthd waits for an external containerd, which
@@ -88,4 +99,14 @@ func (e *Engine) Close() error {
 		errs = append(errs, e.close[i]())
 	}
 	return errors.Join(errs...)
+}
+
+// ensureNamespace creates the containerd namespace so that leases and events
+// have a place before the first pod.
+func (e *Engine) ensureNamespace(ctx context.Context) error {
+	err := e.Client.NamespaceService().Create(Context(ctx), Namespace, nil)
+	if err != nil && !isAlreadyExists(err) {
+		return fmt.Errorf("create containerd namespace %s: %w", Namespace, err)
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
@@ -27,10 +28,41 @@ func openExternal(ctx context.Context, o Options) (*Engine, error) {
 		_ = client.Close()
 		return nil, fmt.Errorf("containerd at %s does not serve: %w", address, err)
 	}
-	return &Engine{
+	e := &Engine{
 		Client:       client,
 		Address:      address,
 		TTRPCAddress: address + ".ttrpc",
 		close:        []func() error{client.Close},
-	}, nil
+	}
+	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
+	e.close = append(e.close, func() error { stop(); return nil })
+	go e.watchHealth(watch)
+	return e, e.ensureNamespace(watch)
+}
+
+// healthInterval is how often an external containerd is asked whether it serves.
+const healthInterval = 5 * time.Second
+
+// watchHealth asks the external containerd again and again, so that Ready answers
+// from memory.
+func (e *Engine) watchHealth(ctx context.Context) {
+	ticker := time.NewTicker(healthInterval)
+	defer ticker.Stop()
+	for {
+		check, cancel := context.WithTimeout(ctx, healthInterval)
+		serving, err := e.Client.IsServing(check)
+		cancel()
+		if err == nil && !serving {
+			err = errdefs.ErrUnavailable
+		}
+		if err != nil {
+			err = fmt.Errorf("containerd at %s does not answer: %w", e.Address, err)
+		}
+		e.health.Store(&err)
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }

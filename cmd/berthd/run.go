@@ -2,15 +2,146 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/config"
+	"github.com/berth-run/berth/metrics"
 )
 
 // run wires the parts together and serves until ctx ends. It calls notifyReady
 // once the socket answers, and starts watchdog with the daemon's health check.
-func run(ctx context.Context, c *config.Config) error {
-	notifyReady("")
+func run(ctx context.Context, c *config.Config) (err error) {
+	d, err := assemble(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err := d.recover(ctx); err != nil {
+		return err
+	}
+	listener, err := listen(c.Address)
+	if err != nil {
+		return err
+	}
+	server := d.server()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Serve(listener) })
+	group.Go(d.streaming.Serve)
+	group.Go(func() error { return d.network.Run(ctx) })
+	if d.exporter != nil {
+		group.Go(d.exporter.Serve)
+	}
+	group.Go(func() error { watchdog(ctx, d.healthy); return nil })
+	group.Go(func() error { d.collectNetworks(ctx); return nil })
+	d.announce()
+	notifyReady("serving the CRI at " + c.Address)
+
 	<-ctx.Done()
-	_ = c
-	return nil
+	group.Go(func() error { return d.stop(server) })
+	return group.Wait()
 }
+
+// listen makes the CRI socket, for root alone. What a former daemon left at its
+// place is removed: the lock on the state directory tells that none is there.
+func listen(address string) (net.Listener, error) {
+	if err := os.Remove(address); err != nil && !os.IsNotExist(err) {
+		return nil, fmt.Errorf("remove the former socket: %w", err)
+	}
+	l, err := net.Listen("unix", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen at the CRI socket %s: %w", address, err)
+	}
+	if err := os.Chmod(address, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("protect the CRI socket: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+// stop ends the servers: no new calls, a bounded wait for those under way.
+func (d *parts) stop(server *grpc.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d.config.Pod.DrainTimeout.Duration)
+	defer cancel()
+	stopped := make(chan struct{})
+	go func() { server.GracefulStop(); close(stopped) }()
+	d.feedEnd() // subscribers of events would hold GracefulStop up for ever
+	err := d.streaming.Close(ctx)
+	select {
+	case <-stopped:
+	case <-ctx.Done():
+		server.Stop()
+	}
+	if d.exporter != nil {
+		err = errors.Join(err, d.exporter.Shutdown(ctx))
+	}
+	return err
+}
+
+// announce says in a few plain lines where everything is.
+func (d *parts) announce() {
+	fmt.Fprintf(os.Stderr, "\nberthd %s is ready, pid %d\n", version, os.Getpid())
+	fmt.Fprintf(os.Stderr, "  CRI socket   %s\n", d.config.Address)
+	fmt.Fprintf(os.Stderr, "  crictl       crictl --runtime-endpoint unix://%s ps -a\n", d.config.Address)
+	fmt.Fprintf(os.Stderr, "  kubelet      containerRuntimeEndpoint: unix://%s\n", d.config.Address)
+	fmt.Fprintf(os.Stderr, "  containerd   ctr --address %s --namespace k8s.io containers ls\n", d.engine.Address)
+	if d.exporter != nil {
+		fmt.Fprintf(os.Stderr, "  metrics      %s\n", metricsURL(d.exporter, d.config.Metrics.TLSCertFile != ""))
+	}
+	network := d.network.Status()
+	if network.Ready {
+		fmt.Fprintf(os.Stderr, "  network      %s\n", network.Message)
+	} else {
+		fmt.Fprintf(os.Stderr, "  network      not ready: %s\n", network.Message)
+	}
+	for _, w := range d.host.Warnings() {
+		fmt.Fprintf(os.Stderr, "  note         %s\n", w)
+	}
+	fmt.Fprintln(os.Stderr)
+}
+
+func metricsURL(s *metrics.Server, secure bool) string {
+	scheme := "http"
+	if secure {
+		scheme = "https"
+	}
+	if s.Addr().Network() == "unix" {
+		return "unix://" + s.Addr().String()
+	}
+	return fmt.Sprintf("%s://%s/metrics", scheme, s.Addr())
+}
+
+// collectNetworks drops stale network attachments now and then.
+func (d *parts) collectNetworks(ctx context.Context) {
+	d.pods.RunGC(ctx, d.config.CNI.GCInterval.Duration, func(err error) {
+		klog.FromContext(ctx).Error(err, "Cannot drop stale network attachments; trying again later")
+	})
+}
+
+// healthy is the liveness of the daemon: reads, which never leave the process,
+// answer. It fails when a lock is held for ever.
+func (d *parts) healthy(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		d.pods.Visible()
+		d.containers.Visible()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errors.New("listing pods and containers does not return")
+	case <-time.After(healthTimeout):
+		return errors.New("listing pods and containers does not return")
+	}
+}
+
+// healthTimeout bounds a health check.
+const healthTimeout = 5 * time.Second

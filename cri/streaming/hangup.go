@@ -12,6 +12,8 @@ import (
 // hangups tells when a peer closes its connection, even while what it sent before
 // lies unread: a process that does not read its stdin, or a port that nobody
 // serves, would otherwise hide that the client has gone. One goroutine waits for all.
+// Only when more lies unread than the socket's buffers hold, the client's end cannot reach
+// this host before TCP gives the client up, which takes minutes.
 type hangups struct {
 	epoll int
 	wake  int // eventfd that ends the goroutine

@@ -113,9 +113,13 @@ func (c *sessionConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Close implements net.Conn.
+// Close implements net.Conn. Closing twice is no error: the session and the libraries do,
+// and SPDY's would wait a second for somebody to tell of it.
 func (c *sessionConn) Close() error {
 	err := c.Conn.Close()
 	c.cancel()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
 	return err
 }

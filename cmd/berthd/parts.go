@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"google.golang.org/grpc"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"k8s.io/klog/v2"
+	"tags.cncf.io/container-device-interface/pkg/cdi"
+
+	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/cni"
+	"github.com/berth-run/berth/config"
+	"github.com/berth-run/berth/config/companions"
+	"github.com/berth-run/berth/container"
+	"github.com/berth-run/berth/container/hostinfo"
+	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/cri"
+	"github.com/berth-run/berth/cri/streaming"
+	"github.com/berth-run/berth/engine"
+	"github.com/berth-run/berth/events"
+	"github.com/berth-run/berth/handler"
+	"github.com/berth-run/berth/imageservice"
+	"github.com/berth-run/berth/metrics"
+	"github.com/berth-run/berth/sandbox"
+)
+
+// parts are what the daemon is made of, made in the order of the fields.
+type parts struct {
+	config     *config.Config
+	find       *companions.Finder
+	host       *hostinfo.Info
+	cgroups    *cgroup.Host
+	metrics    *metrics.Metrics
+	engine     *engine.Engine
+	handlers   *handler.Set
+	network    *cni.Manager
+	images     *imageservice.Service
+	hub        *events.Hub
+	containers *container.Manager
+	pods       *sandbox.Manager
+	sampler    *metrics.Sampler
+	usage      *metrics.UsageCache
+	streaming  *streaming.Server
+	exporter   *metrics.Server // nil: switched off
+
+	feedCtx context.Context // ends when the daemon stops
+	feedEnd context.CancelFunc
+	closers []func() error // run in reverse
+}
+
+// assemble makes the parts; on failure those that were made are closed.
+func assemble(ctx context.Context, c *config.Config) (_ *parts, err error) {
+	d := &parts{config: c, hub: &events.Hub{}}
+	d.feedCtx, d.feedEnd = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	for _, part := range []func(context.Context) error{
+		d.makeDirectories, d.lookAround, d.openEngine, d.makeHandlers, d.makeNetwork, d.makeImages,
+		d.makePods, d.makeStats, d.makeStreaming, d.makeExporter,
+	} {
+		if err := part(ctx); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+// close ends the parts in reverse; pods go on running.
+func (d *parts) close() error {
+	d.feedEnd()
+	var errs []error
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		errs = append(errs, d.closers[i]())
+	}
+	return errors.Join(errs...)
+}
+
+func (d *parts) onClose(fn func() error) { d.closers = append(d.closers, fn) }
+
+func (d *parts) makeDirectories(context.Context) error {
+	for dir, mode := range map[string]os.FileMode{d.config.Root: 0o711, d.config.State: 0o711} {
+		if err := os.MkdirAll(dir, mode); err != nil {
+			return fmt.Errorf("create the daemon's directory: %w", err)
+		}
+	}
+	return nil
+}
+
+// lookAround finds out what the machine can do.
+func (d *parts) lookAround(ctx context.Context) (err error) {
+	if d.find, err = companions.New(); err != nil {
+		return err
+	}
+	if d.host, err = hostinfo.Detect(ctx, hostinfo.Options{}); err != nil {
+		return err
+	}
+	driver := string(d.config.Cgroup.Driver)
+	if d.config.Cgroup.Driver == config.CgroupAuto {
+		driver = ""
+	}
+	if d.cgroups, err = cgroup.Detect(driver); err != nil {
+		return err
+	}
+	d.metrics = metrics.New(buildInfo())
+	return nil
+}
+
+func (d *parts) openEngine(ctx context.Context) (err error) {
+	if d.engine, err = engine.Open(ctx, engineOptions(d.config)); err != nil {
+		return err
+	}
+	d.onClose(d.engine.Close)
+	return nil
+}
+
+func (d *parts) makeHandlers(ctx context.Context) (err error) {
+	d.handlers, err = handler.Resolve(ctx, d.config, d.find, d.host, d.cgroups.Driver == cgroup.Systemd)
+	return err
+}
+
+func (d *parts) makeNetwork(context.Context) error {
+	options, err := cniOptions(d.config)
+	if err != nil {
+		return err
+	}
+	options.Observer = cniObserver(d.metrics)
+	if d.network, err = cni.New(options); err != nil {
+		return err
+	}
+	cidr, err := os.ReadFile(d.config.Paths().PodCIDR())
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the pod CIDR: %w", err)
+	}
+	return d.network.SetPodCIDR(strings.TrimSpace(string(cidr)))
+}
+
+// savePodCIDR keeps what UpdateRuntimeConfig said for the next start.
+func (d *parts) savePodCIDR(cidr string) error {
+	path := d.config.Paths().PodCIDR()
+	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
+		return fmt.Errorf("save the pod CIDR: %w", err)
+	}
+	if err := os.WriteFile(path+".new", []byte(cidr+"\n"), 0o644); err != nil {
+		return fmt.Errorf("save the pod CIDR: %w", err)
+	}
+	return os.Rename(path+".new", path)
+}
+
+func (d *parts) makeImages(context.Context) (err error) {
+	options := imageOptions(d.config)
+	options.RuntimeHandlers = d.handlers.Snapshotters()
+	options.Hooks = imageHooks(d.metrics)
+	if d.images, err = imageservice.New(d.engine.Client, options); err != nil {
+		return err
+	}
+	d.onClose(d.images.Close)
+	return nil
+}
+
+func (d *parts) makePods(context.Context) error {
+	observe := stageObserver(d.metrics)
+	announcer := &cri.Announcer{Hub: d.hub}
+	initBinary, err := d.find.Find(companions.Init)
+	if err != nil {
+		return err
+	}
+	d.containers = container.New(container.Options{
+		Config: d.config, Engine: d.engine, Images: d.images, Cgroups: d.cgroups, Host: d.host,
+		CDI: devices(d.config), Observe: observe, Changed: announcer.Container, Forgotten: d.forgetUsage,
+	})
+	announcer.Containers = d.containers
+	d.pods = sandbox.New(sandbox.Options{
+		Config: d.config, Engine: d.engine, Network: d.network, Handlers: d.handlers, Cgroups: d.cgroups,
+		Host: d.host, InitBinary: initBinary, Observe: observe, Changed: announcer.Pod,
+	}, d.containers)
+	d.containers.SetPods(d.pods)
+	d.onClose(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), d.config.Pod.DrainTimeout.Duration)
+		defer cancel()
+		return errors.Join(d.pods.Close(ctx), d.containers.Close(ctx))
+	})
+	return nil
+}
+
+// devices is the cache of CDI specifications, nil when CDI is switched off.
+func devices(c *config.Config) spec.CDIInjector {
+	if len(c.CDI.SpecDirs) == 0 {
+		return nil
+	}
+	cache, err := cdi.NewCache(cdi.WithSpecDirs(c.CDI.SpecDirs...))
+	if err != nil {
+		// Broken specifications are reported again for the container that needs one.
+		klog.Background().Error(err, "Some CDI specifications cannot be read", "dirs", c.CDI.SpecDirs)
+	}
+	return cache
+}
+
+func (d *parts) forgetUsage(c *container.Container) {
+	d.usage.Forget(c.Snapshotter, c.ID)
+}
+
+func (d *parts) makeStats(context.Context) error {
+	d.usage = metrics.NewUsageCache(d.layerUsage, metrics.UsageOptions{Mountpoint: d.mountpoint})
+	d.onClose(func() error { d.usage.Close(); return nil })
+	source := &source{pods: d.pods, containers: d.containers}
+	d.sampler = metrics.NewSampler(d.cgroups, source, metrics.Options{Usage: d.usage})
+	return errors.Join(d.metrics.RegisterSource(source), d.metrics.RegisterSampler(d.sampler))
+}
+
+func (d *parts) layerUsage(ctx context.Context, snapshotter, key string) (bytes, inodes uint64, err error) {
+	u, err := d.engine.Client.SnapshotService(snapshotter).Usage(engine.Context(ctx), key)
+	return uint64(max(u.Size, 0)), uint64(max(u.Inodes, 0)), err
+}
+
+func (d *parts) mountpoint(string) string {
+	info, err := d.images.FsInfo(d.feedCtx)
+	if err != nil {
+		return d.config.Root
+	}
+	return info.Containers.Mountpoint
+}
+
+func (d *parts) makeStreaming(context.Context) error {
+	options, err := streamingConfig(d.config)
+	if err != nil {
+		return err
+	}
+	d.streaming, err = streaming.NewServer(options, cri.Backend{Containers: d.containers, Pods: d.pods})
+	return err
+}
+
+func (d *parts) makeExporter(context.Context) error {
+	options, err := metricsOptions(d.config)
+	if err != nil || options.Address == "" {
+		return err
+	}
+	options.Live = []metrics.Check{{Name: "lists", Ready: func() error { return d.healthy(d.feedCtx) }}}
+	options.Ready = []metrics.Check{
+		{Name: "runtime", Ready: d.engine.Ready},
+		{Name: "network", Ready: d.networkReady},
+	}
+	d.exporter, err = metrics.NewServer(d.metrics, options)
+	return err
+}
+
+func (d *parts) networkReady() error {
+	if s := d.network.Status(); !s.Ready {
+		return fmt.Errorf("%s: %s", s.Reason, s.Message)
+	}
+	return nil
+}
+
+// recover takes up what earlier daemons left running.
+func (d *parts) recover(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{
+		d.images.Recover, d.pods.Load, d.containers.Load, d.containers.Resume, d.pods.Resume,
+	} {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("take up what runs on this node: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d *parts) server() *grpc.Server {
+	return cri.NewServer(cri.Options{
+		Pods: d.pods, Containers: d.containers, Images: d.images, Streaming: d.streaming, Sampler: d.sampler,
+		Events: d.hub, RPC: d.metrics.RPC, Stop: d.feedCtx,
+		Node: cri.NodeOptions{
+			Version: version, Network: d.network, SavePodCIDR: d.savePodCIDR, Handlers: d.handlers.CRI(),
+			Features: &runtimeapi.RuntimeFeatures{SupplementalGroupsPolicy: true, MountOptions: true},
+			Systemd:  d.cgroups.Driver == cgroup.Systemd, Ready: d.engine.Ready, Info: d.info,
+		},
+	})
+}
+
+// info is what a verbose Status tells beyond the conditions.
+func (d *parts) info() map[string]any {
+	return map[string]any{
+		"version":    companions.Own(version),
+		"config":     d.config,
+		"host":       d.host,
+		"warnings":   d.host.Warnings(),
+		"pulls":      d.images.Pulls(),
+		"cniDetach":  d.pods.DetachQueue(),
+		"containerd": map[string]any{"address": d.engine.Address, "embedded": d.engine.Embedded},
+	}
+}
