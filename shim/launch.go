@@ -163,10 +163,10 @@ func command(spec LaunchSpec, podDir string, stderr *os.File, listeners []*os.Fi
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"),
 		EnvControlFD + "=" + strconv.Itoa(ControlFD),
-		// Two, so that a busy log does not hold up the task API; more cost memory each.
-		"GOMAXPROCS=2",
-		// The number is fixed, so the Go runtimes of the shim and of runc need not look at cgroups.
-		"GODEBUG=containermaxprocs=0,updatemaxprocs=0",
+		// Every processor the Go runtime may use costs the shim some 250 KiB. runc inherits this.
+		"GOMAXPROCS=1",
+		// With a fixed number the runtime need not look at cgroups; nobody profiles memory here.
+		"GODEBUG=containermaxprocs=0,updatemaxprocs=0,memprofilerate=0",
 	}, spec.ExtraEnv...)
 	if spec.TTRPCAddress != "" {
 		cmd.Env = append(cmd.Env, envTTRPCAddress+"="+spec.TTRPCAddress)
