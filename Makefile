@@ -61,7 +61,7 @@ build: $(OWN) $(BIN)/runc containerd cni critools ## build everything into bin/ 
 .PHONY: $(OWN)
 $(OWN):
 	@mkdir -p $(BIN)
-	@CGO_ENABLED=0 $(GO) build -trimpath -tags "osusergo netgo urfave_cli_no_docs" \
+	@CGO_ENABLED=0 $(GO) build -trimpath -tags "osusergo netgo urfave_cli_no_docs$(if $(findstring shim,$@), no_grpc)" \
 		-ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/$@ ./cmd/$@
 
 # ---- Companions: rebuilt only when the module that pins them changes ---------------------------
