@@ -33,7 +33,7 @@ func (s *Set) suite() []entry {
 	}
 	return []entry{
 		{[]string{Busybox}, s.Busybox},
-		{[]string{Pause, "k8s.gcr.io/pause:3.9", "registry.k8s.io/pause:3.10"}, s.pause},
+		{[]string{Pause, "k8s.gcr.io/pause:3.9"}, s.Pause},
 		{[]string{Nginx}, func() (v1.Image, error) { return s.WebServer(":80") }},
 		{staging("hostnet-nginx-" + runtime.GOARCH), func() (v1.Image, error) { return s.WebServer(":12003") }},
 		{[]string{"registry.k8s.io/e2e-test-images/httpd:2.4.39-4"}, s.httpd},
@@ -58,7 +58,8 @@ func (s *Set) suite() []entry {
 	}
 }
 
-func (s *Set) pause() (v1.Image, error) {
+// Pause is an image with nothing but a program that waits for a signal to end.
+func (s *Set) Pause() (v1.Image, error) {
 	layer, err := Layer([]File{s.program("pause", 0o755)})
 	if err != nil {
 		return nil, err

@@ -68,9 +68,12 @@ func (r *run) reportSkips(expected []expectation) int {
 	unexpected := 0
 	for _, s := range r.skipped {
 		reason, ok := matchSkip(s.name(), expected)
+		if message := skipMessage(s.output); message != "" {
+			reason = message // what the test itself says is nearer to the truth
+		}
 		if !ok {
 			unexpected++
-			reason = "NOT EXPECTED: " + skipMessage(s.output)
+			reason = "NOT EXPECTED: " + reason
 		}
 		fmt.Fprintf(r.out, "  %s: %s\n", s.name(), reason)
 	}

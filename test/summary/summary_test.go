@@ -25,7 +25,7 @@ func TestReport(t *testing.T) {
 		good          bool
 		want          string
 	}{
-		"expected skip":   {events, "a TestTwo: no root here", true, "a TestTwo: no root here"},
+		"expected skip":   {events, "a TestTwo: no root here", true, "a TestTwo: a_test.go:9: needs root"},
 		"unexpected skip": {events, "a TestTw: prefix only", false, "NOT EXPECTED: a_test.go:9: needs root"},
 		"failed test":     {events + failing, "a .*: fine", false, "  a TestThree\n"},
 		"panic":           {events + panicked, "a .*: fine", false, "panic: boom"},
