@@ -36,7 +36,7 @@ import (
 
 // node is a real containerd with the service under test.
 type node struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	address string
 	certs   string
@@ -46,7 +46,7 @@ type node struct {
 }
 
 // binary finds a companion built by the Makefile.
-func binary(t *testing.T, name string) string {
+func binary(t testing.TB, name string) string {
 	t.Helper()
 	for _, dir := range []string{os.Getenv("BERTH_BIN"), "../bin"} {
 		path, err := filepath.Abs(filepath.Join(dir, name))
@@ -59,7 +59,7 @@ func binary(t *testing.T, name string) string {
 }
 
 // newNode starts containerd and the service; all of it is gone with the test.
-func newNode(t *testing.T, opts Options) *node {
+func newNode(t testing.TB, opts Options) *node {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: containerd unpacks layers into overlayfs snapshots")
@@ -99,7 +99,7 @@ func (n *node) service(opts Options) *Service {
 
 // startContainerd runs containerd without its CRI plugin in dir and returns its
 // address.
-func startContainerd(t *testing.T, dir string) string {
+func startContainerd(t testing.TB, dir string) string {
 	t.Helper()
 	// Unix socket paths are short.
 	sock, err := os.MkdirTemp("", "bis")
@@ -226,7 +226,7 @@ func (n *node) clean() {
 	}
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -241,7 +241,7 @@ type testRegistry struct {
 	seen []string
 }
 
-func newRegistry(t *testing.T) *testRegistry {
+func newRegistry(t testing.TB) *testRegistry {
 	t.Helper()
 	inner := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
 	r := &testRegistry{}
@@ -286,7 +286,7 @@ func (r *testRegistry) count(part string) int {
 func (r *testRegistry) host() string { return strings.TrimPrefix(r.URL, "http://") }
 
 // push stores an image or index under repo:tag.
-func (r *testRegistry) push(t *testing.T, repoTag string, what any) {
+func (r *testRegistry) push(t testing.TB, repoTag string, what any) {
 	t.Helper()
 	ref, err := name.ParseReference(r.host()+"/"+repoTag, name.Insecure)
 	check(t, err)
@@ -301,7 +301,7 @@ func (r *testRegistry) push(t *testing.T, repoTag string, what any) {
 }
 
 // layerOf makes a layer of files.
-func layerOf(t *testing.T, files map[string][]byte) v1.Layer {
+func layerOf(t testing.TB, files map[string][]byte) v1.Layer {
 	t.Helper()
 	var buf bytes.Buffer
 	tw := tar.NewWriter(&buf)
@@ -324,7 +324,7 @@ func noise(seed uint64, size int) []byte {
 }
 
 // imageOf makes an image of that many layers of that size each.
-func imageOf(t *testing.T, seed uint64, layers, size int) v1.Image {
+func imageOf(t testing.TB, seed uint64, layers, size int) v1.Image {
 	t.Helper()
 	img := empty.Image
 	for i := range layers {
@@ -338,7 +338,7 @@ func imageOf(t *testing.T, seed uint64, layers, size int) v1.Image {
 	return withPlatform(t, img, "linux", runtime.GOARCH)
 }
 
-func withPlatform(t *testing.T, img v1.Image, os, arch string) v1.Image {
+func withPlatform(t testing.TB, img v1.Image, os, arch string) v1.Image {
 	t.Helper()
 	cf, err := img.ConfigFile()
 	check(t, err)
@@ -350,7 +350,7 @@ func withPlatform(t *testing.T, img v1.Image, os, arch string) v1.Image {
 	return img
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if ok() {
