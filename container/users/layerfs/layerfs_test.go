@@ -85,8 +85,9 @@ func TestLinksStayInside(t *testing.T) {
 	symlink(t, "loop2", root, "loop1")
 	symlink(t, "loop1", root, "loop2")
 	symlink(t, "../etc/./passwd", root, "rel/link")
+	symlink(t, "/etc/passwd", root, "deep/er/absolute")
 	f := open(t, root)
-	for _, path := range []string{"/deep/er/up", "/dirlink/passwd", "/../../etc/passwd", "/rel/link", "/deep/../etc/passwd"} {
+	for _, path := range []string{"/deep/er/up", "/dirlink/passwd", "/../../etc/passwd", "/rel/link", "/deep/../etc/passwd", "/deep/er/absolute"} {
 		if got, err := f.ReadFile(path, 100); err != nil || string(got) != "inside" {
 			t.Errorf("%s: got %q, %v; want the file inside", path, got, err)
 		}

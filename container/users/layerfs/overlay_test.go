@@ -1,14 +1,17 @@
 package layerfs
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,6 +59,9 @@ func compare(t *testing.T, rnd *rand.Rand) {
 		if (wantErr == nil) != (gotErr == nil) || string(got) != string(want) {
 			t.Errorf("%s: got %q, %v; overlayfs has %q, %v", p, got, gotErr, want, wantErr)
 		}
+		if missing(wantErr) != errdefs.IsNotFound(gotErr) {
+			t.Errorf("%s: got %v; overlayfs has %v", p, gotErr, wantErr)
+		}
 		if wantErr == nil {
 			read++
 		}
@@ -64,6 +70,8 @@ func compare(t *testing.T, rnd *rand.Rand) {
 		t.Log("no file survived the merge")
 	}
 }
+
+func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) }
 
 // readInRoot lets the kernel resolve path with root as its root.
 func readInRoot(root, path string) ([]byte, error) {
@@ -119,7 +127,7 @@ func randomLayer(t *testing.T, rnd *rand.Rand, dir, name string) {
 		case 6, 7:
 			err = os.WriteFile(path, []byte(name+":"+p), 0o644)
 		case 8:
-			err = os.Symlink("../"+allPaths[rnd.IntN(len(allPaths))], path)
+			err = os.Symlink([]string{"../", "/", ""}[rnd.IntN(3)]+allPaths[rnd.IntN(len(allPaths))], path)
 		}
 		if err != nil && !os.IsExist(err) {
 			t.Fatalf("%s: %v", path, err)
