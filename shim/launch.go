@@ -68,18 +68,15 @@ func Launch(ctx context.Context, spec LaunchSpec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	podDir := PodDir(spec.StateDir, spec.PodID)
-	if p, err := Find(podDir); err == nil {
-		return p, nil
-	} else if !errdefs.IsNotFound(err) {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("shim of pod %s: launch: %w", spec.PodID, err)
-	}
 	i := info{
 		Version: infoVersion, PodID: spec.PodID, StateDir: spec.StateDir,
 		Task: task, Control: control, Binary: spec.Binary,
+	}
+	if p, err := i.running(); err == nil || !errdefs.IsNotFound(err) {
+		return p, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("shim of pod %s: launch: %w", spec.PodID, err)
 	}
 	// The record precedes the process: a daemon that dies in between knows where to look.
 	if err := i.write(); err != nil {
@@ -90,6 +87,21 @@ func Launch(ctx context.Context, spec LaunchSpec) (*Process, error) {
 		return nil, fmt.Errorf("shim of pod %s: launch: %w", spec.PodID, err)
 	}
 	return p, nil
+}
+
+// running finds the pod's shim when it has one, also when its record is damaged.
+func (i info) running() (*Process, error) {
+	p, err := Find(PodDir(i.StateDir, i.PodID))
+	if !errdefs.IsDataLoss(err) {
+		return p, err
+	}
+	if err := i.search(); err != nil {
+		return nil, err
+	}
+	if err := i.write(); err != nil {
+		return nil, fmt.Errorf("shim of pod %s: record: %w", i.PodID, err)
+	}
+	return newProcess(i, nil)
 }
 
 // start makes the sockets, runs the shim with them and completes the record.
