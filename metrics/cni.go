@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// CNI observes plugin chains (berth_cni_*). A nil *CNI observes nothing.
+// CNI observes plugin calls (berth_cni_*). A nil *CNI observes nothing.
 type CNI struct {
 	operations *prometheus.CounterVec
 	durations  *prometheus.HistogramVec
@@ -15,22 +15,22 @@ type CNI struct {
 func newCNI(reg prometheus.Registerer) *CNI {
 	c := &CNI{
 		operations: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "berth_cni_operations_total", Help: "Runs of a network's chain of plugins, by verb and result.",
-		}, []string{"network", "verb", "result"}),
+			Name: "berth_cni_operations_total", Help: "Calls of CNI plugins, by verb and result.",
+		}, []string{"plugin", "verb", "result"}),
 		durations: latency("berth_cni_operation_duration_seconds",
-			"How long a network's chain of plugins took.", stageBuckets(), "network", "verb"),
+			"How long calls of CNI plugins took.", stageBuckets(), "plugin", "verb"),
 	}
 	reg.MustRegister(c.operations, c.durations)
 	return c
 }
 
-// Observe records one operation: verb is "ADD", "DEL", "CHECK", "STATUS" or "GC".
-func (c *CNI) Observe(network, verb string, d time.Duration, err error) {
+// Observe records one call of a plugin ("bridge"): verb is "ADD", "DEL", "CHECK", "STATUS" or "GC".
+func (c *CNI) Observe(plugin, verb string, d time.Duration, err error) {
 	if c == nil {
 		return
 	}
-	c.operations.WithLabelValues(network, verb, result(err)).Inc()
-	c.durations.WithLabelValues(network, verb).Observe(d.Seconds())
+	c.operations.WithLabelValues(plugin, verb, result(err)).Inc()
+	c.durations.WithLabelValues(plugin, verb).Observe(d.Seconds())
 }
 
 // result is the label value of an outcome.

@@ -64,7 +64,7 @@ func TestExposition(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Stages.Observe("RunPodSandbox", "cni", 3*time.Millisecond)
-	m.CNI.Observe("berth", "ADD", time.Millisecond, errors.New("x"))
+	m.CNI.Observe("bridge", "ADD", time.Millisecond, errors.New("x"))
 	m.Images.PullStarted()(1000, nil)
 	call := func(err error) {
 		_, _ = m.RPC.Unary()(context.Background(), nil, &grpc.UnaryServerInfo{FullMethod: "/runtime.v1.RuntimeService/Status"},
@@ -87,7 +87,7 @@ func TestExposition(t *testing.T) {
 		`berth_cri_requests_in_flight{rpc="Status"} 0`,
 		`berth_cri_request_duration_seconds_count{rpc="Status"} 2`,
 		`berth_stage_duration_seconds_count{operation="RunPodSandbox",stage="cni"} 1`,
-		`berth_cni_operations_total{network="berth",result="error",verb="ADD"} 1`,
+		`berth_cni_operations_total{plugin="bridge",result="error",verb="ADD"} 1`,
 		`berth_image_pull_bytes_total 1000`,
 		`container_cpu_usage_seconds_total{container="ctr-c1",cpu="total",id="/kubepods/p1/c1",image="img",name="c1",namespace="default",pod="pod-p1"} 7.210345`,
 		`container_cpu_usage_seconds_total{container="",cpu="total",id="/kubepods/p1",image="",name="",namespace="default",pod="pod-p1"} 7.210345`,

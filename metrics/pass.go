@@ -27,6 +27,8 @@ type measured struct {
 	group group
 	// nanoCores is the CPU use per second since the pass before; nil when there was none.
 	nanoCores *uint64
+	// base is what the next rate is computed from; nil means CPU.
+	base *CPU
 }
 
 // podSample is one pod of a pass.
@@ -164,18 +166,23 @@ func (s *Sampler) readAll(f *files, m *measured) {
 	}
 }
 
-// rate computes the CPU use since prev. A pass that came too soon keeps prev's rate; a
-// counter that went back is that of a new cgroup and has no rate yet.
+// rate computes the CPU use since the pass that prev's rate was computed in, at least
+// minWindow ago: passes that come faster than that leave the rate and its base as they
+// are. A counter that went back is that of a new cgroup and has no rate yet.
 func (m *measured) rate(prev *measured) {
 	if m.CPU == nil || prev.CPU == nil || m.CPU.Usage < prev.CPU.Usage {
 		return
 	}
-	window := m.CPU.At.Sub(prev.CPU.At)
+	base := prev.base
+	if base == nil {
+		base = prev.CPU
+	}
+	window := m.CPU.At.Sub(base.At)
 	if window < minWindow {
-		m.nanoCores = prev.nanoCores
+		m.nanoCores, m.base = prev.nanoCores, base
 		return
 	}
-	v := uint64(float64(m.CPU.Usage-prev.CPU.Usage) / window.Seconds())
+	v := uint64(float64(m.CPU.Usage-base.Usage) / window.Seconds())
 	m.nanoCores = &v
 }
 
