@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -61,8 +62,8 @@ func newHost(t testing.TB) *host {
 			t.Errorf("left behind: %v", err)
 		}
 	})
-	build := exec.Command("go", "build", "-tags", "no_grpc,osusergo,netgo", "-ldflags", "-s -w", "-o", h.shim, "github.com/berth-run/berth/cmd/berth-shim")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build := exec.Command("go", "build", raceFlags[1], "-tags", "no_grpc,osusergo,netgo", "-ldflags", "-s -w", "-o", h.shim, "github.com/berth-run/berth/cmd/berth-shim")
+	build.Env = append(os.Environ(), raceFlags[0])
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build berth-shim: %v\n%s", err, out)
 	}
@@ -171,8 +172,11 @@ func (h *host) launchSpec(podID string) shim.LaunchSpec {
 func (p *pod) remove() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx()), 20*time.Second)
 	defer cancel()
-	if p.t.Failed() {
-		if log, err := os.ReadFile(filepath.Join(shim.PodDir(p.root, p.id), "shim.log")); err == nil {
+	if log, err := os.ReadFile(filepath.Join(shim.PodDir(p.root, p.id), "shim.log")); err == nil {
+		if bytes.Contains(log, []byte("DATA RACE")) || bytes.Contains(log, []byte("panic:")) {
+			p.t.Error("the shim raced or panicked")
+		}
+		if p.t.Failed() {
 			p.t.Logf("shim.log:\n%s", tail(log, 4000))
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // pipeBytes is the capacity asked for an output pipe: what a container can write while its log is
 // busy. The memory is the kernel's and only used when there is output.
-const pipeBytes = 256 << 10
+const pipeBytes = 512 << 10
 
 // streams are the shim's ends of a container's standard streams; err is nil with a terminal, in
 // without stdin.

@@ -16,7 +16,7 @@ const (
 	// readBytes is what one read takes.
 	readBytes = 64 << 10
 	// lastReadBytes bounds what is read after the time for draining is up.
-	lastReadBytes = 4 * pipeBytes
+	lastReadBytes = 2 * pipeBytes
 )
 
 // bufPool holds read buffers of all containers; an idle reader holds none.
