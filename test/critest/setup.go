@@ -25,7 +25,7 @@ func Setup(t *testing.T) (certs string) {
 	if err := set.PushSuite(reg); err != nil {
 		t.Fatal(err)
 	}
-	pause, err := set.Pause()
+	pause, err := set.PauseAs("reference")
 	if err != nil {
 		t.Fatal(err)
 	}

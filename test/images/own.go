@@ -58,7 +58,7 @@ func (s *Set) own() []entry {
 		{[]string{UserName}, with(v1.Config{User: "www-data", Cmd: shell})},
 		{[]string{UserUIDGroup}, with(v1.Config{User: "1003:100", Cmd: shell})},
 		{[]string{UserMissing}, with(v1.Config{User: "nosuchuser", Cmd: shell})},
-		{[]string{NoPasswd}, s.Pause},
+		{[]string{NoPasswd}, s.pause},
 		{[]string{Volumes}, with(v1.Config{
 			Cmd: shell, Volumes: map[string]struct{}{"/data": {}, "/var/cache/app": {}},
 		}, File{Path: "data/seed", Body: []byte("from the image\n")})},

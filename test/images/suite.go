@@ -33,7 +33,7 @@ func (s *Set) suite() []entry {
 	}
 	return []entry{
 		{[]string{Busybox}, s.Busybox},
-		{[]string{Pause, "k8s.gcr.io/pause:3.9"}, s.Pause},
+		{[]string{Pause, "k8s.gcr.io/pause:3.9"}, s.pause},
 		{[]string{Nginx}, func() (v1.Image, error) { return s.WebServer(":80") }},
 		{staging("hostnet-nginx-" + runtime.GOARCH), func() (v1.Image, error) { return s.WebServer(":12003") }},
 		{[]string{"registry.k8s.io/e2e-test-images/httpd:2.4.39-4"}, s.httpd},
@@ -58,13 +58,20 @@ func (s *Set) suite() []entry {
 	}
 }
 
-// Pause is an image with nothing but a program that waits for a signal to end.
-func (s *Set) Pause() (v1.Image, error) {
+// pause is an image with nothing but a program that waits for a signal to end.
+func (s *Set) pause() (v1.Image, error) { return s.PauseAs("") }
+
+// PauseAs is the pause image with a label that makes it another image than Pause.
+func (s *Set) PauseAs(label string) (v1.Image, error) {
 	layer, err := Layer([]File{s.program("pause", 0o755)})
 	if err != nil {
 		return nil, err
 	}
-	return Build(Spec{Layers: []v1.Layer{layer}, Config: v1.Config{Entrypoint: []string{"/pause"}, User: "65535:65535"}})
+	config := v1.Config{Entrypoint: []string{"/pause"}, User: "65535:65535"}
+	if label != "" {
+		config.Labels = map[string]string{"test.berth/pause": label}
+	}
+	return Build(Spec{Layers: []v1.Layer{layer}, Config: config})
 }
 
 func (s *Set) httpd() (v1.Image, error) {
