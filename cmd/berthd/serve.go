@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/pprof"
+	"strings"
 	"syscall"
 	"time"
 
@@ -108,5 +109,5 @@ func (r *reloader) reload() {
 	}
 	r.logs.setLevel(next.Log.Level)
 	r.current.Log.Level = next.Log.Level
-	logger.Info("Reloaded the configuration", "logLevel", next.Log.Level, "waitingForRestart", waiting)
+	logger.Info("Reloaded the configuration", "logLevel", next.Log.Level, "waitingForRestart", strings.Join(waiting, ", "))
 }

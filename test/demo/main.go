@@ -70,6 +70,9 @@ func run(ctx context.Context) (err error) {
 		{"Run a command in a container", d.exec},
 		{"What it uses", d.stats},
 	} {
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
 		p.step(step.title)
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.title, err)

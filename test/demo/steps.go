@@ -52,14 +52,16 @@ func (d *demo) pull(ctx context.Context) error {
 }
 
 func (d *demo) runPod(ctx context.Context) error {
+	// Starting goes on in the runtime when the caller leaves, and then nobody
+	// would know the ID: a Ctrl-C waits for the end of this step.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
 	var err error
 	if d.hostPort, err = freePort(); err != nil {
 		return err
 	}
-	uid := fmt.Sprintf("demo-%d", os.Getpid())
 	d.pod = &runtimeapi.PodSandboxConfig{
-		Metadata:     &runtimeapi.PodSandboxMetadata{Name: "demo", Namespace: "default", Uid: uid},
-		Labels:       map[string]string{"berth.test/demo": uid},
+		Metadata:     &runtimeapi.PodSandboxMetadata{Name: "demo", Namespace: "default", Uid: fmt.Sprintf("demo-%d", os.Getpid())},
 		Hostname:     "demo",
 		LogDirectory: d.dir,
 		PortMappings: []*runtimeapi.PortMapping{{ContainerPort: webPort, HostPort: int32(d.hostPort)}},

@@ -34,9 +34,6 @@ func (d *demo) tearDown() error {
 			return err
 		})
 	}
-	if d.podID == "" && d.pod != nil {
-		errs = append(errs, d.findPod(ctx))
-	}
 	if d.podID != "" {
 		d.print.command("crictl stopp %s && crictl rmp %[1]s", short(d.podID))
 		do("pod gone, with its containers, network and port", func() error {
@@ -53,15 +50,4 @@ func (d *demo) tearDown() error {
 		})
 	}
 	return errors.Join(errs...)
-}
-
-// findPod finds a pod whose start was interrupted before its ID was known.
-func (d *demo) findPod(ctx context.Context) error {
-	list, err := d.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{
-		Filter: &runtimeapi.PodSandboxFilter{LabelSelector: d.pod.GetLabels()},
-	})
-	if err == nil && len(list.GetItems()) > 0 {
-		d.podID = list.GetItems()[0].GetId()
-	}
-	return err
 }
