@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-run/berth/engine"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 )
 
@@ -29,7 +30,11 @@ func newEmbeddedNode(t *testing.T, opts Options) *node {
 		Root: filepath.Join(n.dir, "root"), State: filepath.Join(n.dir, "state"), Address: n.address, ShimSockets: sock,
 	})
 	check(t, err)
-	t.Cleanup(func() { e.Close() })
+	t.Cleanup(func() {
+		e.Close()
+		// Containerd moves the place of temporary mounts for the whole process.
+		check(t, mount.SetTempMountLocation(os.TempDir()))
+	})
 	n.client, n.ctx = e.Client, engine.Context(t.Context())
 	n.svc = n.service(opts)
 	return n

@@ -178,6 +178,10 @@ func (p *pull) run(ctx context.Context) {
 	p.id, p.err = p.work(ctx)
 	if p.err != nil {
 		p.err = pullError(p.ref, p.progress.snapshot().Stage, p.err)
+		if errors.Is(p.err, errNobodyWaits) {
+			p.log.V(2).Info("Image pull cancelled", "err", p.err)
+			return
+		}
 		p.log.Error(p.err, "Image pull failed")
 	}
 }

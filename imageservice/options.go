@@ -56,8 +56,8 @@ type Options struct {
 	// they are unpacked.
 	DiscardUnpackedLayers bool
 	// DisableStreaming unpacks a layer only after all of it was downloaded,
-	// and leaves applying to containerd's diff service. The default unpacks
-	// while downloading, in this process.
+	// and leaves that to containerd's diff service. The default unpacks while
+	// downloading, in this process, where the snapshotter allows it.
 	DisableStreaming bool
 
 	// PinnedImages are references that Image.pinned is reported for.
@@ -98,8 +98,8 @@ type Hooks struct {
 	// compressed size and duration.
 	LayerUnpacked func(size int64, took time.Duration)
 	// HostFailed is called for each failed try at a registry host. Reason is
-	// one of "notfound", "auth", "stalled", "timeout", "corrupt", "throttled",
-	// "server", "network".
+	// one of "notfound", "auth", "denied", "stalled", "timeout", "corrupt",
+	// "throttled", "server", "network".
 	HostFailed func(host, reason string)
 }
 

@@ -7,6 +7,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/core/unpack"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -61,7 +62,7 @@ func (p *pull) newUnpacker(ctx context.Context, f *fetcher) (*unpack.Unpacker, e
 	return unpack.NewUnpacker(ctx, s.client.ContentStore(),
 		unpack.WithUnpackPlatform(unpack.Platform{
 			SnapshotterKey:          p.snapshotter,
-			Snapshotter:             s.client.SnapshotService(p.snapshotter),
+			Snapshotter:             forgiving{s.client.SnapshotService(p.snapshotter)},
 			SnapshotterCapabilities: caps,
 			Applier:                 &applier{f: f, next: s.client.DiffService()},
 		}),
@@ -70,6 +71,16 @@ func (p *pull) newUnpacker(ctx context.Context, f *fetcher) (*unpack.Unpacker, e
 		// it bounds nothing here; what bounds the work is in fetcher and applier.
 		unpack.WithUnpackLimiter(semaphore.NewWeighted(maxLayers)),
 	)
+}
+
+// forgiving is a snapshotter that does not mind removing what is gone: after a
+// failure the unpacker removes its snapshots twice, and reports the second time
+// as an error.
+type forgiving struct{ snapshots.Snapshotter }
+
+// Remove implements snapshots.Snapshotter.
+func (f forgiving) Remove(ctx context.Context, key string) error {
+	return ignoreGone(f.Snapshotter.Remove(ctx, key))
 }
 
 // EnsureUnpacked makes sure that the image's layers are snapshots of snapshotter
