@@ -9,8 +9,8 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := build
 
 GO      ?= go
-BIN     := $(CURDIR)/bin
-COMP    := $(CURDIR)/cmd/companions
+BIN     := bin
+COMP    := cmd/companions
 PREFIX  ?= /usr/local
 DESTDIR ?=
 
@@ -96,37 +96,37 @@ $(BIN)/runc: $(COMP)/runc/go.mod $(COMP)/runc/go.sum
 	@echo "building $(@F)"
 	@CGO_ENABLED=1 $(GO) build -C $(<D) -trimpath -buildmode=pie \
 		-tags "seccomp urfave_cli_no_docs netgo osusergo" \
-		-ldflags "-s -w -linkmode external -extldflags -static-pie" -o $@ $(RUNC)
+		-ldflags "-s -w -linkmode external -extldflags -static-pie" -o $(abspath $@) $(RUNC)
 
 $(CONTAINERD_BINS): $(COMP)/containerd/go.mod $(COMP)/containerd/go.sum
 	$(call companion,-X $(CONTAINERD)/version.Version=$(call pinned,$(CONTAINERD)) \
 		-X $(CONTAINERD)/version.Package=$(CONTAINERD)) \
 		-tags "urfave_cli_no_docs static_build netgo osusergo$(if $(findstring shim,$@), no_grpc)" \
-		-o $@ $(CONTAINERD)/cmd/$(@F)
+		-o $(abspath $@) $(CONTAINERD)/cmd/$(@F)
 
 # One go build for all plugins: the grouped target (&:) runs once.
 $(CNI_BINS) &: $(COMP)/cni/go.mod $(COMP)/cni/go.sum
 	@mkdir -p $(BIN)/cni
 	$(call companion,-X $(CNI)/pkg/utils/buildversion.BuildVersion=$(call pinned,$(CNI))) \
-		-o $(BIN)/cni/ $(addprefix $(CNI)/plugins/,$(CNI_PLUGINS))
+		-o $(abspath $(BIN)/cni)/ $(addprefix $(CNI)/plugins/,$(CNI_PLUGINS))
 
 CRITOOLS_LDFLAGS = -X $(CRITOOLS)/pkg/version.Version=$(call pinned,$(CRITOOLS))
 
 $(BIN)/crictl: $(COMP)/critools/go.mod $(COMP)/critools/go.sum
-	$(call companion,$(CRITOOLS_LDFLAGS)) -o $@ $(CRITOOLS)/cmd/crictl
+	$(call companion,$(CRITOOLS_LDFLAGS)) -o $(abspath $@) $(CRITOOLS)/cmd/crictl
 
 # The validation suite is a test package: go test builds it.
 $(BIN)/critest: $(COMP)/critools/go.mod $(COMP)/critools/go.sum
 	@echo "building $(@F)"
 	@CGO_ENABLED=0 $(GO) test -C $(<D) -trimpath -ldflags "-s -w $(CRITOOLS_LDFLAGS)" \
-		-c -o $@ $(CRITOOLS)/cmd/critest
+		-c -o $(abspath $@) $(CRITOOLS)/cmd/critest
 
 # Not part of build: only the end-to-end test wants it. The version is stamped as Kubernetes does.
 KUBE_LDFLAGS = -X k8s.io/component-base/version.gitVersion=$(call pinned,$(KUBERNETES)) \
 	-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36
 
 $(BIN)/kubelet: $(COMP)/kubelet/go.mod $(COMP)/kubelet/go.sum
-	$(call companion,$(KUBE_LDFLAGS)) -o $@ $(KUBERNETES)/cmd/kubelet
+	$(call companion,$(KUBE_LDFLAGS)) -o $(abspath $@) $(KUBERNETES)/cmd/kubelet
 
 # ---- Tests --------------------------------------------------------------------------------------
 

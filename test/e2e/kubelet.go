@@ -21,8 +21,8 @@ type Kubelet struct {
 	*Client
 	// Manifests is the directory of static pods.
 	Manifests string
-	// Logs is the root of the pods' log directories.
-	Logs string
+	// LogDir is the root of the pods' log directories.
+	LogDir string
 	// CgroupRoot is the cgroup below which all pods are, for example "/berth-e2e-1".
 	CgroupRoot string
 
@@ -50,7 +50,7 @@ func StartKubelet(t *testing.T, binary, socket string) *Kubelet {
 		t.Fatal(err)
 	}
 	k := &Kubelet{
-		Manifests: filepath.Join(dir, "manifests"), Logs: filepath.Join(dir, "logs"),
+		Manifests: filepath.Join(dir, "manifests"), LogDir: filepath.Join(dir, "logs"),
 		CgroupRoot: host.cgroup, dir: dir, exited: make(chan struct{}),
 	}
 	t.Cleanup(func() { k.removeDir(t) })
@@ -67,7 +67,7 @@ func StartKubelet(t *testing.T, binary, socket string) *Kubelet {
 }
 
 func (k *Kubelet) start(binary, socket string, port int) error {
-	for _, sub := range []string{k.Manifests, k.Logs} {
+	for _, sub := range []string{k.Manifests, k.LogDir} {
 		if err := os.MkdirAll(sub, 0o755); err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (k *Kubelet) config(socket string, port int) map[string]any {
 	return map[string]any{
 		"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
 		"containerRuntimeEndpoint": "unix://" + socket,
-		"staticPodPath":            k.Manifests, "podLogsDir": k.Logs,
+		"staticPodPath":            k.Manifests, "podLogsDir": k.LogDir,
 		"fileCheckFrequency": "1s", "syncFrequency": "5s",
 		"address": "127.0.0.1", "port": port, "readOnlyPort": 0, "healthzPort": 0,
 		"authentication": map[string]any{
