@@ -21,7 +21,7 @@ var version = "unknown"
 func main() {
 	if os.Getenv(shim.EnvControlFD) == "" {
 		service.RegisterPlugin()
-		cshim.RunShim(context.Background(), manager.NewShimManager("berth-shim"))
+		cshim.RunShim(context.Background(), informed{manager.NewShimManager("berth-shim")})
 		return
 	}
 	// Not for the containers, nor for a shim that one of them starts.
