@@ -41,7 +41,7 @@ type container struct {
 	oomHit bool
 }
 
-// record changes the record, writes the status file and returns the new record.
+// update changes the record, writes the status file and returns the new record.
 func (c *container) update(change func(*shim.Record)) shim.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -73,3 +73,21 @@ func cpuTicks(t *testing.T, pid int) int {
 	s, _ := strconv.Atoi(f[12])
 	return u + s
 }
+
+// TestLogThroughput prints what logging 1 GiB costs.
+func TestLogThroughput(t *testing.T) {
+	if os.Getenv("BERTH_SHIM_COST") == "" {
+		t.Skip("set BERTH_SHIM_COST to measure")
+	}
+	h := newHost(t)
+	p := h.newPod()
+	k := p.newCtr("yes 123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 | head -c 1073741824", shim.IOConfig{})
+	before, begin := cpuTicks(t, p.proc.PID()), time.Now()
+	k.start()
+	r := k.wait(5 * time.Minute)
+	took, cpu := time.Since(begin), float64(cpuTicks(t, p.proc.PID())-before)/100
+	if r.LogBytes != 1<<30 {
+		t.Errorf("record %+v", r)
+	}
+	t.Logf("1 GiB in %v, %.2f s of CPU in the shim: %.0f MiB per CPU second", took.Round(time.Millisecond), cpu, 1024/cpu)
+}

@@ -199,6 +199,10 @@ type ctr struct {
 	task            containerd.Task
 }
 
+func (h *host) runtime() containerd.NewContainerOpts {
+	return containerd.WithRuntime(h.shim, &options.Options{BinaryName: h.runc, Root: filepath.Join(h.root, "runc")})
+}
+
 // newCtr makes a container that runs the shell script on the host's programs.
 func (p *pod) newCtr(script string, io shim.IOConfig, opts ...oci.SpecOpts) *ctr {
 	p.t.Helper()
@@ -219,8 +223,7 @@ func (p *pod) newCtr(script string, io shim.IOConfig, opts ...oci.SpecOpts) *ctr
 	}
 	var err error
 	k.c, err = p.client.NewContainer(p.ctx(), k.id,
-		containerd.WithRuntime(p.shim, &options.Options{BinaryName: p.runc, Root: filepath.Join(p.root, "runc")}),
-		containerd.WithSandbox(p.id), containerd.WithNewSpec(specOpts...))
+		p.runtime(), containerd.WithSandbox(p.id), containerd.WithNewSpec(specOpts...))
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -49,6 +49,8 @@ func TestPod(t *testing.T) {
 		"signals":               testSignals,
 		"full disk":             testFullDisk,
 		"full speed":            testFullSpeed,
+		"killed shim":           testKilledShim,
+		"ordinary shim":         testOrdinaryShim,
 		"unfinished client":     testHostileControl,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +229,7 @@ func testCreateFails(t *testing.T, h *host) {
 	if err := os.MkdirAll(filepath.Join(dir, "rootfs"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	c, err := h.client.NewContainer(h.ctx(), k.id, containerd.WithRuntime(h.shim, nil), containerd.WithSandbox(p.id),
+	c, err := h.client.NewContainer(h.ctx(), k.id, h.runtime(), containerd.WithSandbox(p.id),
 		containerd.WithNewSpec(oci.WithRootFSPath(filepath.Join(dir, "rootfs")), oci.WithProcessArgs("/nothing"), oci.WithCgroup("/berth-shim-test/"+k.id)))
 	if err != nil {
 		t.Fatal(err)
@@ -708,4 +710,75 @@ func testHostileControl(t *testing.T, h *host) {
 	if _, err := p.proc.Client().Status(h.ctx()); err != nil {
 		t.Error(err)
 	}
+}
+
+// testKilledShim: containerd calls `berth-shim delete`, which ends what the shim has left behind.
+func testKilledShim(t *testing.T, h *host) {
+	p := h.newPod()
+	k := p.newCtr("sleep 300", shim.IOConfig{}).start()
+	if err := p.proc.Kill(h.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); unix.Kill(int(k.task.Pid()), 0) == nil; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the container outlives its shim")
+		}
+	}
+}
+
+// testOrdinaryShim lets containerd start berth-shim as it starts its own.
+func testOrdinaryShim(t *testing.T, h *host) {
+	k := &ctr{pod: &pod{host: h}, id: newID(t)}
+	dir := filepath.Join(h.root, "containers", k.id)
+	rootfs := filepath.Join(dir, "rootfs")
+	if err := os.MkdirAll(rootfs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c, err := h.client.NewContainer(h.ctx(), k.id, h.runtime(),
+		containerd.WithNewSpec(oci.WithRootFSPath(rootfs), oci.WithProcessArgs("/bin/sh", "-c", "echo ordinary; exit 4"), withHostPrograms, oci.WithCgroup("/berth-shim-test/"+k.id)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.remove)
+	log := filepath.Join(dir, "0.log")
+	task, err := c.NewTask(h.ctx(), shim.IOConfig{LogPath: log}.Creator())
+	if err != nil {
+		t.Fatal(err)
+	}
+	exit, err := task.Wait(h.ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := task.Start(h.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	if es := <-exit; es.ExitCode() != 4 {
+		t.Errorf("exit status %+v", es)
+	}
+	if n := processes(t, k.id); n != 1 {
+		t.Errorf("%d shims for the container", n)
+	}
+	if _, err := task.Delete(h.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(t, log); fmt.Sprint(got) != "[ordinary]" {
+		t.Errorf("log %q", got)
+	}
+	for deadline := time.Now().Add(10 * time.Second); processes(t, k.id) > 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the shim does not end with its container")
+		}
+	}
+}
+
+// processes counts those that were started with -id and the ID.
+func processes(t *testing.T, id string) (n int) {
+	t.Helper()
+	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range paths {
+		if data, err := os.ReadFile(path); err == nil && bytes.Contains(data, []byte("\x00-id\x00"+id)) {
+			n++
+		}
+	}
+	return n
 }
