@@ -89,7 +89,8 @@ func TestRealLoad(t *testing.T) {
 		// Other tests share two processors, so less than half a core is possible.
 		"half a core": nano > 100e6 && nano < 560e6,
 		"throttled":   c.CPU.Throttled > 0 && c.CPU.ThrottledTime > 0 && c.CPU.Periods >= c.CPU.Throttled,
-		"memory held": st.Memory.RssBytes.Value >= held && st.Memory.RssBytes.Value < 2*held,
+		// The race detector keeps as much again and more for its own use.
+		"memory held": st.Memory.RssBytes.Value >= held && st.Memory.RssBytes.Value < 4*held,
 		"working set": st.Memory.WorkingSetBytes.Value >= held && st.Memory.WorkingSetBytes.Value <= st.Memory.UsageBytes.Value,
 		"available":   st.Memory.AvailableBytes.GetValue() == 512<<20-st.Memory.WorkingSetBytes.Value,
 		"faults":      st.Memory.PageFaults.Value >= held/4096/512,
