@@ -16,7 +16,7 @@ type File struct {
 
 	mu  sync.Mutex // held while writing
 	f   *os.File
-	buf []byte
+	buf []byte // what is formatted and not written yet
 	// torn is set while the file ends in the middle of an entry that could not be cut off.
 	torn bool
 	// unreported is the loss the log does not tell about yet.
@@ -24,6 +24,8 @@ type File struct {
 	// cause is the error that made the unreported loss.
 	cause  error
 	closed bool
+
+	bufs sync.Pool // an idle File holds no buffer for longer than two garbage collections
 
 	statsMu sync.Mutex // never held over I/O, so that counters can be read while the disk hangs
 	stats   Stats
@@ -54,7 +56,9 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &File{path: path, f: f}, nil
+	l := &File{path: path, f: f}
+	l.bufs.New = func() any { return new([bufBytes]byte) }
+	return l, nil
 }
 
 // openLog opens without following a last symbolic link and without blocking on a FIFO.
@@ -128,6 +132,5 @@ func (l *File) Close() error {
 		l.flush(time.Now())
 	}
 	l.closed = true
-	l.buf = nil
 	return l.f.Close()
 }

@@ -16,7 +16,9 @@ const (
 
 	// flushBytes is how much is formatted before it is written.
 	flushBytes = 128 << 10
-	// keepBytes is the largest buffer an idle File keeps.
+	// bufBytes is the capacity of a buffer: that, and an entry of usual length.
+	bufBytes = flushBytes + 20<<10
+	// keepBytes is the largest buffer for an unfinished line that an idle stream keeps.
 	keepBytes = 4 << 10
 )
 
@@ -48,6 +50,9 @@ func (s *Stream) log(cut func(emit func(byte, []byte, []byte))) {
 	l := s.file
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	buf := l.bufs.Get().(*[bufBytes]byte)
+	l.buf = buf[:0]
+	defer func() { l.buf = nil; l.bufs.Put(buf) }()
 	var entries, size uint64
 	cut(func(tag byte, head, tail []byte) {
 		entries++
@@ -67,9 +72,6 @@ func (s *Stream) log(cut func(emit func(byte, []byte, []byte))) {
 	})
 	if len(l.buf) > 0 {
 		l.account(now, entries, size)
-	}
-	if cap(l.buf) > keepBytes {
-		l.buf = nil
 	}
 }
 
