@@ -14,6 +14,8 @@ type Status struct {
 	// Protocol is the shim's ProtocolVersion, Build the version of its binary.
 	Protocol int    `json:"protocol"`
 	Build    string `json:"build"`
+	// Goroutines counts the shim's goroutines, so that a leak can be seen.
+	Goroutines int `json:"goroutines,omitempty"`
 	// Containers holds one record for every container the shim has had and nobody has forgotten.
 	Containers []Record `json:"containers"`
 }

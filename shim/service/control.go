@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/berth-run/berth/shim"
@@ -177,6 +178,7 @@ func (c *control) forget(id string) error {
 func (c *control) status() *shim.Status {
 	return &shim.Status{
 		PID: os.Getpid(), PodID: c.podID, Protocol: shim.ProtocolVersion, Build: c.build,
+		Goroutines: runtime.NumGoroutine(),
 		Containers: c.svc.snapshot(c.svc.registry.all()),
 	}
 }

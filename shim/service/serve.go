@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -159,8 +160,14 @@ func inherited(fd uintptr) (*net.UnixListener, error) {
 // and dropped rather than ignored: ignored ones would stay so in every container.
 func catchSignals() chan os.Signal {
 	ch := make(chan os.Signal, 32)
-	signal.Notify(ch, syscall.SIGCHLD, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
+	signal.Notify(ch, syscall.SIGCHLD, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGUSR1)
 	return ch
+}
+
+// dumpStacks writes the stacks of all goroutines to the shim's log, as containerd's shims do.
+func dumpStacks() {
+	buf := make([]byte, maxShimLog/4)
+	log.L.Warnf("stacks of all goroutines:\n%s", buf[:runtime.Stack(buf, true)])
 }
 
 // reap reaps children until the shim is shut down or serving failed.
@@ -172,11 +179,13 @@ func reap(ctx context.Context, signals <-chan os.Signal, failed <-chan error) er
 		case err := <-failed:
 			return err
 		case s := <-signals:
-			if s != syscall.SIGCHLD {
-				continue
-			}
-			if err := reaper.Reap(); err != nil {
-				log.G(ctx).WithError(err).Error("cannot reap")
+			switch s {
+			case syscall.SIGCHLD:
+				if err := reaper.Reap(); err != nil {
+					log.G(ctx).WithError(err).Error("cannot reap")
+				}
+			case syscall.SIGUSR1:
+				dumpStacks()
 			}
 		}
 	}
