@@ -20,10 +20,5 @@ func TestReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer containerd.Stop()
-	result, err := critest.Run(t.Context(), critest.Options{Binary: critest.Binary(t, "critest"), Socket: containerd.Socket})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Log(result)
-	critest.Judge(t, result, critest.Expected())
+	runSuite(t, critest.Options{Binary: critest.Binary(t, "critest"), Socket: containerd.Socket})
 }
