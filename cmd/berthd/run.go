@@ -31,10 +31,15 @@ func run(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	debug, err := newDebugServer(c.Paths().DebugSocket())
+	if err != nil {
+		return err
+	}
 	server := d.server()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(listener) })
 	group.Go(d.streaming.Serve)
+	group.Go(func() error { return debug.serve(ctx) })
 	group.Go(func() error { return d.network.Run(ctx) })
 	if d.exporter != nil {
 		group.Go(d.exporter.Serve)
