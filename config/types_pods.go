@@ -132,6 +132,10 @@ type Container struct {
 	RestrictOOMScoreAdj Tristate `toml:"restrict_oom_score_adj"`
 	// Leave out hugepage limits that the kernel does not know rather than failing.
 	TolerateMissingHugetlb bool `toml:"tolerate_missing_hugetlb"`
+	// YAML file with the block-IO classes that containers may ask for by annotation
+	// (blockio.resources.beta.kubernetes.io), see goresctrl's documentation; empty
+	// refuses such containers.
+	BlockIOConfigFile string `toml:"block_io_config_file"`
 	// Resource limits (rlimits) of containers: name = "soft:hard" or one number
 	// for both, "unlimited" for none, such as nofile = "1024:524288". Unset ones
 	// are berthd's own.

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
-	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/shim"
 )
 
@@ -124,19 +123,4 @@ func (m *Manager) sweep(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// specDefaults are the node-wide settings of OCI specs.
-func (m *Manager) specDefaults() spec.Defaults {
-	d := spec.Defaults{
-		DeviceOwnershipFromSecurityContext: m.Config.Container.DeviceOwnershipFromSecurityContext,
-		RefuseMissingHugetlb:               !m.Config.Container.TolerateMissingHugetlb,
-		DisableAppArmor:                    m.Config.Security.DisableAppArmor,
-		DisableSELinux:                     !m.Config.Security.EnableSELinux,
-		Ulimits:                            ulimits(m.Config.Container.Ulimits),
-	}
-	if m.Config.Security.UnsetSeccompProfile == "runtime/default" {
-		d.Seccomp = spec.SeccompRuntimeDefault
-	}
-	return d
 }

@@ -2,15 +2,20 @@ package cri
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/berth-run/berth/container"
 	"github.com/berth-run/berth/sandbox"
 )
 
 // pods are the RPCs about pod sandboxes.
-type pods struct{ manager *sandbox.Manager }
+type pods struct {
+	manager    *sandbox.Manager
+	containers *container.Manager
+}
 
 // RunPodSandbox implements the RPC.
 func (p pods) RunPodSandbox(ctx context.Context, r *runtimeapi.RunPodSandboxRequest) (*runtimeapi.RunPodSandboxResponse, error) {
@@ -55,7 +60,11 @@ func (p pods) PodSandboxStatus(_ context.Context, r *runtimeapi.PodSandboxStatus
 	if err != nil {
 		return nil, err
 	}
-	resp := &runtimeapi.PodSandboxStatusResponse{Status: status}
+	resp := &runtimeapi.PodSandboxStatusResponse{
+		Status:             status,
+		ContainersStatuses: p.containers.PodStatuses(s.ID),
+		Timestamp:          time.Now().UnixNano(),
+	}
 	if r.GetVerbose() {
 		resp.Info, err = p.manager.Info(s)
 	}

@@ -71,7 +71,7 @@ func NewServer(o Options) *grpc.Server {
 		grpc.MaxSendMsgSize(maxMessage),
 	)
 	runtimeapi.RegisterRuntimeServiceServer(s, &Runtime{
-		pods:       pods{o.Pods},
+		pods:       pods{o.Pods, o.Containers},
 		containers: containers{o.Containers},
 		sessions:   sessions{o.Containers, o.Pods, o.Streaming},
 		stats:      stats{o.Sampler, o.Containers, o.Pods},

@@ -51,6 +51,7 @@ type Handler struct {
 
 	config   config.Handler
 	runcRoot string
+	dirs     []string // where layers and the pods' files are
 }
 
 // Set are the configured handlers.
@@ -91,6 +92,7 @@ func resolve(ctx context.Context, cfg *config.Config, name string, hc config.Han
 		Timeout:     hc.Timeout.Duration,
 		config:      hc,
 		runcRoot:    cfg.Paths().RuncRoot(),
+		dirs:        []string{cfg.Root, cfg.State},
 		Spec: spec.Runtime{
 			PrivilegedWithoutHostDevices: hc.PrivilegedWithoutHostDevices,
 			PodAnnotations:               hc.PodAnnotations,
@@ -135,11 +137,22 @@ func (h *Handler) resolveOwn(ctx context.Context, find *companions.Finder, host 
 	if h.Spec.Features, err = hostinfo.QueryRuntime(ctx, h.Binary, host); err != nil {
 		return err
 	}
-	h.UserNamespaces = h.Spec.Features.UserNamespaces
+	h.UserNamespaces = h.Spec.Features.UserNamespaces && idmappable(host, h.dirs)
 	if h.config.UserNamespaces != config.Auto {
 		h.UserNamespaces = h.config.UserNamespaces == config.Yes
 	}
 	return nil
+}
+
+// idmappable says whether everything that a pod with a user namespace mounts can be
+// mounted with mapped IDs.
+func idmappable(host *hostinfo.Info, dirs []string) bool {
+	for _, dir := range dirs {
+		if ok, err := host.IDMapSupported(dir); err != nil || !ok {
+			return false
+		}
+	}
+	return true
 }
 
 func readBaseSpec(file string) (*specs.Spec, error) {

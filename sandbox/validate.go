@@ -8,6 +8,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/cni"
+	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/handler"
 	"github.com/berth-run/berth/sandbox/netns"
 )
@@ -42,11 +43,11 @@ func (m *Manager) validate(config *runtimeapi.PodSandboxConfig, h *handler.Handl
 	if err := m.place(s); err != nil {
 		return err
 	}
-	spec := m.namespaceSpec(s)
-	if err := netns.ValidateSysctls(config.GetLinux().GetSysctls(), spec.Net, spec.IPC, spec.UTS); err != nil {
+	ns := m.namespaceSpec(s)
+	if err := netns.ValidateSysctls(config.GetLinux().GetSysctls(), ns.Net, ns.IPC, ns.UTS); err != nil {
 		return err
 	}
-	if err := netns.ValidateSpec(spec); err != nil {
+	if err := netns.ValidateSpec(ns); err != nil {
 		return err
 	}
 	if s.HostNetwork() {
@@ -84,8 +85,6 @@ func validateUserNamespace(s *Sandbox) error {
 	switch {
 	case u.GetMode() != runtimeapi.NamespaceMode_POD:
 		return invalid("userns_options.mode is %s; it can be POD or NODE", u.GetMode())
-	case len(u.GetUids()) != 1 || len(u.GetGids()) != 1:
-		return invalid("userns_options needs one mapping of uids and one of gids, it has %d and %d", len(u.GetUids()), len(u.GetGids()))
 	case s.HostNetwork():
 		return invalid("userns_options.mode is POD with the host's network: a user namespace needs a network namespace of its own here")
 	case s.HostIPC():
@@ -96,7 +95,8 @@ func validateUserNamespace(s *Sandbox) error {
 		return fmt.Errorf("userns_options.mode is POD, but user namespaces do not work with handler %q on this host (see runtime_handlers in Status): %w",
 			s.Handler.Name, errdefs.ErrFailedPrecondition)
 	}
-	return nil
+	_, err := spec.UserNamespace(s.Config)
+	return err
 }
 
 func invalid(format string, args ...any) error {

@@ -103,6 +103,9 @@ func (d *parts) lookAround(ctx context.Context) (err error) {
 	if d.host, err = hostinfo.Detect(ctx, hostinfo.Options{}); err != nil {
 		return err
 	}
+	if err := container.LoadBlockIO(d.config.Container.BlockIOConfigFile); err != nil {
+		return err
+	}
 	driver := string(d.config.Cgroup.Driver)
 	if d.config.Cgroup.Driver == config.CgroupAuto {
 		driver = ""
@@ -288,9 +291,13 @@ func (d *parts) server() *grpc.Server {
 
 // info is what a verbose Status tells beyond the conditions.
 func (d *parts) info() map[string]any {
+	configuration, err := d.config.Marshal()
+	if err != nil {
+		configuration = []byte(err.Error())
+	}
 	return map[string]any{
 		"version":    companions.Own(version),
-		"config":     d.config,
+		"config":     string(configuration),
 		"host":       d.host,
 		"warnings":   d.host.Warnings(),
 		"pulls":      d.images.Pulls(),

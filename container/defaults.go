@@ -1,0 +1,52 @@
+package container
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/intel/goresctrl/pkg/blockio"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-run/berth/config"
+	"github.com/berth-run/berth/container/spec"
+)
+
+// ulimits puts the configured resource limits into OCI's words, in a fixed order.
+func ulimits(in map[string]config.Ulimit) []specs.POSIXRlimit {
+	out := make([]specs.POSIXRlimit, 0, len(in))
+	for name, u := range in {
+		out = append(out, specs.POSIXRlimit{Type: "RLIMIT_" + strings.ToUpper(name), Soft: u.Soft, Hard: u.Hard})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Type < out[j].Type })
+	return out
+}
+
+// LoadBlockIO reads the block-IO classes that containers may ask for.
+func LoadBlockIO(file string) error {
+	if file == "" {
+		return nil
+	}
+	if err := blockio.SetConfigFromFile(file, true); err != nil {
+		return fmt.Errorf("container.block_io_config_file %s: %w", file, err)
+	}
+	return nil
+}
+
+// specDefaults are the node-wide settings of OCI specs.
+func (m *Manager) specDefaults() spec.Defaults {
+	d := spec.Defaults{
+		DeviceOwnershipFromSecurityContext: m.Config.Container.DeviceOwnershipFromSecurityContext,
+		RefuseMissingHugetlb:               !m.Config.Container.TolerateMissingHugetlb,
+		DisableAppArmor:                    m.Config.Security.DisableAppArmor,
+		DisableSELinux:                     !m.Config.Security.EnableSELinux,
+		Ulimits:                            ulimits(m.Config.Container.Ulimits),
+	}
+	if m.Config.Security.UnsetSeccompProfile == "runtime/default" {
+		d.Seccomp = spec.SeccompRuntimeDefault
+	}
+	if file := m.Config.Container.BlockIOConfigFile; file != "" {
+		d.BlockIO = blockio.OciLinuxBlockIO
+	}
+	return d
+}
