@@ -74,7 +74,34 @@ func (m *Manager) Resume(ctx context.Context) error {
 		})
 	}
 	_ = g.Wait()
+	if err := m.sweepViews(ctx); err != nil {
+		return err
+	}
 	return m.sweep(ctx)
+}
+
+// sweepViews removes views of images that no container mounts: what a crash while
+// users were looked up or volumes were filled left.
+func (m *Manager) sweepViews(ctx context.Context) error {
+	views, err := m.Images.ListImageMounts(ctx)
+	if err != nil {
+		return err
+	}
+	used := map[string]bool{}
+	for _, c := range m.all.List() {
+		for _, im := range c.record.ImageMounts {
+			used[im.Key] = true
+		}
+	}
+	for _, key := range views {
+		if used[key] {
+			continue
+		}
+		if err := m.Images.RemoveImageMount(ctx, key); err != nil {
+			klog.FromContext(ctx).Error(err, "Cannot remove a view of an image that nobody uses", "view", key)
+		}
+	}
+	return nil
 }
 
 func (m *Manager) resume(ctx context.Context, c *Container) {
