@@ -246,8 +246,19 @@ func (k *ctr) remove() {
 		}
 		_ = c.Delete(ctx)
 	}
-	for _, controller := range []string{"memory", "pids", "cpu", ""} {
-		_ = os.Remove(filepath.Join("/sys/fs/cgroup", controller, "berth-shim-test"))
+	removeCgroups(k.t, k.id)
+}
+
+// removeCgroups removes the tests' parent cgroup; a container's own must be gone by then.
+func removeCgroups(t testing.TB, id string) {
+	for _, pattern := range []string{"/sys/fs/cgroup/berth-shim-test", "/sys/fs/cgroup/*/berth-shim-test"} {
+		dirs, _ := filepath.Glob(pattern)
+		for _, dir := range dirs {
+			if _, err := os.Stat(filepath.Join(dir, id)); err == nil {
+				t.Errorf("%s/%s is left", dir, id)
+			}
+			_ = os.Remove(dir) // not while another container's is in it
+		}
 	}
 }
 
