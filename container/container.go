@@ -30,8 +30,11 @@ type Container struct {
 	// turn is held by who changes what the container runs: start, update, the
 	// clean-up after an exit, remove. A channel, so that waiting can be given up.
 	turn chan struct{}
-	// writing serialises writers of the record.
+	// writing serialises writers of the record; it is held over I/O, and no read
+	// takes it.
 	writing sync.Mutex
+	// announcing serialises transitions and their events.
+	announcing sync.Mutex
 
 	mu        sync.RWMutex
 	record    Record

@@ -121,7 +121,7 @@ func (m *Manager) create(ctx context.Context, pod *sandbox.Sandbox, config *runt
 		return "", fmt.Errorf("%s: %w", n.Name(), err)
 	}
 	n.set(func() { n.hidden = false })
-	m.changed(n.Container, runtimeapi.ContainerEventType_CONTAINER_CREATED_EVENT)
+	m.announce(n.Container, runtimeapi.ContainerEventType_CONTAINER_CREATED_EVENT)
 	return n.ID, nil
 }
 

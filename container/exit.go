@@ -57,12 +57,10 @@ func exitOf(r shim.Record) Exit {
 // noteExit records an exit: in memory at once, then for good, and removes what is
 // left of the process, in the background. A second one changes nothing.
 func (m *Manager) noteExit(c *Container, e Exit) {
-	first := false
-	c.set(func() {
+	first := m.transition(c, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT, func() bool {
 		if c.record.Phase == Exited {
-			return
+			return false
 		}
-		first = true
 		if e.StartedAt.IsZero() {
 			e.StartedAt = c.startedAt
 		}
@@ -72,12 +70,12 @@ func (m *Manager) noteExit(c *Container, e Exit) {
 			c.exited, c.cleaned = make(chan struct{}), make(chan struct{})
 		}
 		close(c.exited)
+		return true
 	})
 	if !first {
 		return
 	}
 	klog.FromContext(m.ctx).V(2).Info("Container has ended", "id", c.ID, "container", c.Name(), "code", e.Code, "reason", e.Reason)
-	m.changed(c, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
 	m.running.Go(func() { m.cleanUp(c) })
 }
 
@@ -93,7 +91,7 @@ func (m *Manager) cleanUp(c *Container) {
 		return
 	}
 	defer release()
-	if err := m.save(ctx, c, func(*Record) {}); err != nil {
+	if err := m.save(ctx, c, nil, func(*Record) {}); err != nil {
 		klog.FromContext(ctx).Error(err, "Cannot save a container's exit", "id", c.ID)
 		return // the shim keeps the only record of it
 	}

@@ -7,6 +7,7 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/cgroup"
@@ -167,25 +168,39 @@ func (m *Manager) slot(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// save writes the record as it is in memory after change.
-func (m *Manager) save(ctx context.Context, c *Container, change func(*Record)) error {
+// save writes the record as it is in memory after change, and with it the OCI spec
+// when that is not nil.
+func (m *Manager) save(ctx context.Context, c *Container, spec *specs.Spec, change func(*Record)) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	c.mu.RLock()
 	r := c.record
 	c.mu.RUnlock()
 	change(&r)
-	if err := m.store.update(ctx, c.ID, &r, nil); err != nil {
+	if err := m.store.update(ctx, c.ID, &r, spec); err != nil {
 		return err
 	}
-	c.set(func() { c.record = r })
+	c.set(func() { change(&c.record) })
 	return nil
 }
 
-func (m *Manager) changed(c *Container, what runtimeapi.ContainerEventType) {
-	if m.Changed != nil {
+// transition changes the container's state and announces it, if change says that
+// there is something to announce. Transitions of a container come one by one, so
+// that events are in the order of what happened.
+func (m *Manager) transition(c *Container, what runtimeapi.ContainerEventType, change func() bool) bool {
+	c.announcing.Lock()
+	defer c.announcing.Unlock()
+	announce := false
+	c.set(func() { announce = change() })
+	if announce && m.Changed != nil {
 		m.Changed(c, what)
 	}
+	return announce
+}
+
+// announce tells about a change that has been made.
+func (m *Manager) announce(c *Container, what runtimeapi.ContainerEventType) {
+	m.transition(c, what, func() bool { return true })
 }
 
 func precondition(format string, args ...any) error {

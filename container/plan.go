@@ -107,21 +107,11 @@ func (m *Manager) deleteRecord(ctx context.Context, c *Container) error {
 
 // markCreated completes the record once everything exists.
 func (m *Manager) markCreated(ctx context.Context, n *creation) error {
-	n.writing.Lock()
-	defer n.writing.Unlock()
-	n.mu.RLock()
-	r := n.record
-	n.mu.RUnlock()
-	r.Phase = Created
 	var late *specs.Spec
-	if len(r.ImageMounts) > 0 {
+	if len(n.record.ImageMounts) > 0 {
 		late = n.out.Spec // the record still has the placeholder
 	}
-	if err := m.store.update(ctx, n.ID, &r, late); err != nil {
-		return err
-	}
-	n.set(func() { n.record = r })
-	return nil
+	return m.save(ctx, n.Container, late, func(r *Record) { r.Phase = Created })
 }
 
 func (m *Manager) createDirectories(_ context.Context, c *Container) error {

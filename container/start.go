@@ -133,19 +133,16 @@ func (m *Manager) reapTask(ctx context.Context, c *Container) error { return m.t
 // noteRunning records in memory that the container runs; the shim's event and the
 // answer to Start both bring it, in any order.
 func (m *Manager) noteRunning(c *Container, pid uint32, at time.Time) {
-	first := false
-	c.set(func() {
-		first = !c.running && c.record.Phase != Exited
-		if first {
-			c.running, c.pid, c.startedAt = true, pid, at
-			if c.exited == nil {
-				c.exited, c.cleaned = make(chan struct{}), make(chan struct{})
-			}
+	m.transition(c, runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT, func() bool {
+		if c.running || c.record.Phase == Exited {
+			return false
 		}
+		c.running, c.pid, c.startedAt = true, pid, at
+		if c.exited == nil {
+			c.exited, c.cleaned = make(chan struct{}), make(chan struct{})
+		}
+		return true
 	})
-	if first {
-		m.changed(c, runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT)
-	}
 }
 
 // classify gives runc's complaints about what the user asked for a class; runc has

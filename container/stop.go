@@ -257,7 +257,7 @@ func (m *Manager) remove(ctx context.Context, c *Container) error {
 			return "", fmt.Errorf("%s: %w", c.Name(), err)
 		}
 		m.forget(c)
-		m.changed(c, runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT)
+		m.announce(c, runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT)
 		return "", nil
 	})
 	return err

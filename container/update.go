@@ -53,15 +53,9 @@ func (m *Manager) update(ctx context.Context, c *Container, resources *runtimeap
 			return fmt.Errorf("%s: %w", c.Name(), err)
 		}
 	}
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	c.mu.RLock()
-	r := c.record
-	c.mu.RUnlock()
-	r.Resources = spec.ToCRI(updated)
-	if err := m.store.update(ctx, c.ID, &r, updated); err != nil {
+	inForce := spec.ToCRI(updated)
+	if err := m.save(ctx, c, updated, func(r *Record) { r.Resources = inForce }); err != nil {
 		return fmt.Errorf("%s: %w", c.Name(), err)
 	}
-	c.set(func() { c.record.Resources = r.Resources })
 	return nil
 }
