@@ -44,11 +44,10 @@ deps: ## install the Debian packages that are missing
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -q ^installed || missing+=($$p); \
 	done; \
 	if (( $${#missing[@]} )); then \
-		echo "installing $${missing[*]}"; \
+		echo "installing $${missing[*]}"; mkdir -p build; \
 		export DEBIAN_FRONTEND=noninteractive; \
 		{ apt-get -q update && apt-get -q -y --no-install-recommends install "$${missing[@]}"; } \
-			>$(BIN)-deps.log 2>&1 || { cat $(BIN)-deps.log; exit 1; }; \
-		rm -f $(BIN)-deps.log; \
+			>build/deps.log 2>&1 || { cat build/deps.log; exit 1; }; \
 	fi
 
 # ---- Berth's own programs: always handed to go build, which knows what is stale ----------------
@@ -141,7 +140,7 @@ build/busybox: test/images/busybox/build.sh
 # race detector; the tests of a whole daemon one package after the other, they share the host.
 .PHONY: test
 test: deps build busybox ## run all tests, the CRI validation suite included
-	@{ rc=0; \
+	@mkdir -p build; { rc=0; \
 	$(GO) test -race -json -timeout 20m $$($(GO) list ./... | grep -v /test/) || rc=1; \
 	$(GO) test -json -p 1 -timeout 60m ./test/... || rc=1; \
 	exit $$rc; } | tee build/test.json | $(GO) run ./test/summary -skips test/summary/skips.txt
