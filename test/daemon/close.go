@@ -11,6 +11,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/test/host"
 )
 
 // Close removes all pods, ends the daemon, and removes everything it made. The error
@@ -19,8 +21,15 @@ func (d *Daemon) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var errs []error
-	if d.berthd != nil && d.berthd.alive() {
-		errs = append(errs, d.removePods(ctx), d.berthd.stop())
+	if d.berthd.alive() {
+		errs = append(errs, d.removePods(ctx), d.awaitClean(ctx, d.started), d.berthd.stop())
+	}
+	if d.ContainerdPID() != 0 {
+		errs = append(errs, d.containerd.stop())
+	}
+	d.removeBridges()
+	if !d.NoCleanupCheck {
+		errs = append(errs, host.AwaitClean(ctx, d.deadScope(), d.before))
 	}
 	return errors.Join(append(errs, d.discard())...)
 }
@@ -42,6 +51,7 @@ func (d *Daemon) removePods(ctx context.Context) error {
 // discard ends what still runs and removes the directory, whatever state it is in.
 func (d *Daemon) discard() error {
 	var errs []error
+	d.lastLog = d.Log()
 	if d.conn != nil {
 		d.conn.Close()
 	}

@@ -13,6 +13,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/config"
+	"github.com/berth-run/berth/test/host"
 	"github.com/berth-run/berth/test/images"
 )
 
@@ -35,6 +36,9 @@ type Daemon struct {
 	containerd *process
 	pods       atomic.Int64 // numbers the names of pods
 	logSeen    int64        // how much of the log a test has been shown
+	lastLog    string       // of a daemon that is closed
+	before     host.Snapshot
+	started    host.Snapshot
 }
 
 // Start starts a daemon that ends with the test. The test fails when something is left
@@ -47,11 +51,12 @@ func Start(t testing.TB, opts Options) *Daemon {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if t.Failed() {
-			d.ShowLog(t)
-		}
-		if err := d.Close(); err != nil {
+		err := d.Close()
+		if err != nil {
 			t.Errorf("after the test: %v", err)
+		}
+		if t.Failed() {
+			t.Log(d.lastLog)
 		}
 	})
 	return d
@@ -78,10 +83,17 @@ func Launch(ctx context.Context, opts Options) (_ *Daemon, err error) {
 	if err := d.prepare(); err != nil {
 		return nil, err
 	}
+	if d.before, err = host.Take(ctx, d.deadScope()); err != nil {
+		return nil, err
+	}
 	if err := d.startContainerd(ctx); err != nil {
 		return nil, err
 	}
-	return d, d.startBerthd(ctx)
+	if err := d.startBerthd(ctx); err != nil {
+		return nil, err
+	}
+	d.started, err = host.Take(ctx, d.liveScope())
+	return d, err
 }
 
 // prepare makes the directory and everything that berthd finds there.

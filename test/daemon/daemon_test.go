@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/berth-run/berth/test/daemon"
+	"github.com/berth-run/berth/test/images"
 )
 
 // TestDaemon runs one container on each kind of daemon, through a restart.
@@ -11,6 +12,8 @@ func TestDaemon(t *testing.T) {
 	for name, opts := range map[string]daemon.Options{"embedded": {}, "external": {External: true}} {
 		t.Run(name, func(t *testing.T) {
 			d := daemon.Start(t, opts)
+			d.Pull(t, images.Busybox)
+			d.CheckLeaks(t)
 			pod := d.RunPod(t)
 			c := pod.Run(t, "sh", "-c", "echo out; echo err >&2; exit 3")
 			if status := c.WaitExited(t); status.GetExitCode() != 3 || status.GetReason() != "Error" {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,9 +23,7 @@ func (d *Daemon) Log() string {
 		if err != nil {
 			continue
 		}
-		lines := bytes.SplitAfter(content, []byte("\n"))
-		fmt.Fprintf(&out, "---- end of %s ----\n", name)
-		out.Write(bytes.Join(lines[max(0, len(lines)-tailLines):], nil))
+		fmt.Fprintf(&out, "---- end of %s ----\n%s", name, tail(content))
 	}
 	return out.String()
 }
@@ -39,8 +38,7 @@ func (d *Daemon) ShowLog(t testing.TB) {
 	}
 	fresh := content[min(d.logSeen, int64(len(content))):]
 	d.logSeen = int64(len(content))
-	lines := bytes.SplitAfter(fresh, []byte("\n"))
-	t.Logf("berthd's log:\n%s", bytes.Join(lines[max(0, len(lines)-tailLines):], nil))
+	t.Logf("berthd's log:\n%s", tail(fresh))
 }
 
 // MarkLog makes ShowLog begin here.
@@ -48,4 +46,12 @@ func (d *Daemon) MarkLog() {
 	if info, err := os.Stat(d.logFile()); err == nil {
 		d.logSeen = info.Size()
 	}
+}
+
+// tail is the end of a log without what is the same at every start.
+func tail(log []byte) []byte {
+	lines := slices.DeleteFunc(bytes.SplitAfter(log, []byte("\n")), func(line []byte) bool {
+		return bytes.Contains(line, []byte("loading plugin"))
+	})
+	return bytes.Join(lines[max(0, len(lines)-tailLines):], nil)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -22,7 +23,7 @@ func files(_ context.Context, scope Scope, s Snapshot) error {
 				}
 				return nil
 			}
-			if !bookkeeping(path) {
+			if !bookkeeping(path, e) {
 				s.add("file", "%s", path)
 			}
 			if e.IsDir() && isMountedRoot(path) {
@@ -37,9 +38,15 @@ func files(_ context.Context, scope Scope, s Snapshot) error {
 	return nil
 }
 
-// bookkeeping are files that stay once they were made, one for all.
-func bookkeeping(path string) bool {
+// object recognises directories that are named by what they are for: a pod, a container.
+var object = regexp.MustCompile(`[0-9a-f]{32}`)
+
+// bookkeeping are files and directories that stay once they were made, one for all.
+func bookkeeping(path string, e fs.DirEntry) bool {
 	name := filepath.Base(path)
+	if e.IsDir() {
+		return !object.MatchString(name)
+	}
 	return strings.HasPrefix(name, "last_reserved_ip.") || name == "lock" || strings.HasSuffix(name, ".lock")
 }
 

@@ -38,7 +38,9 @@ func links(_ context.Context, scope Scope, s Snapshot) error {
 	for _, link := range all {
 		if scope.bridge(link.Attrs().Name) {
 			ours[link.Attrs().Index] = true
-			s.add("bridge", "%s", link.Attrs().Name)
+			if !scope.KeepBridges {
+				s.add("bridge", "%s", link.Attrs().Name)
+			}
 		}
 	}
 	for _, link := range all {
@@ -73,11 +75,10 @@ func cgroups(_ context.Context, scope Scope, s Snapshot) error {
 	for _, root := range roots {
 		for _, parent := range scope.Cgroups {
 			err := filepath.WalkDir(filepath.Join(root, parent), func(path string, e fs.DirEntry, err error) error {
-				if err != nil || !e.IsDir() {
-					return ignoreMissing(err)
+				if err == nil && e.IsDir() && path != filepath.Join(root, parent) {
+					found = append(found, path)
 				}
-				found = append(found, path)
-				return nil
+				return ignoreMissing(err)
 			})
 			if err != nil {
 				return err

@@ -19,9 +19,11 @@ type Scope struct {
 	Files []string
 	// SkipFiles are parts of them that do not.
 	SkipFiles []string
-	// Bridges are its bridges, Subnets the addresses of its pods.
-	Bridges []string
-	Subnets []netip.Prefix
+	// Bridges are its bridges, Subnets the addresses of its pods. With KeepBridges the
+	// bridges themselves do not count, only what is attached to them.
+	Bridges     []string
+	KeepBridges bool
+	Subnets     []netip.Prefix
 	// Cgroups are the parents of its cgroups, such as "/berth".
 	Cgroups []string
 	// Containerd is the socket of its containerd; empty while that does not run.
@@ -82,27 +84,43 @@ func (l *Leftover) Error() string {
 	return fmt.Sprintf("%d things are left over on the host:\n  %s", len(l.Things), strings.Join(l.Things, "\n  "))
 }
 
-// AwaitClean returns nil as soon as nothing is there that was not there before, and a
-// *Leftover when that does not come to pass. Much of the tidying is done in the
-// background, by the kernel too, so it looks again for a while.
+// AwaitClean returns nil as soon as everything that was not there before has been seen
+// gone, and a *Leftover when that does not come to pass. Much of the tidying is done in
+// the background, by the kernel too, so it looks again for a while.
 func AwaitClean(ctx context.Context, scope Scope, before Snapshot) error {
 	deadline := time.Now().Add(settle)
+	var left Snapshot // what was there at every look
 	for {
 		now, err := Take(ctx, scope)
 		if err != nil {
 			return err
 		}
-		left := now.Since(before)
-		if len(left) == 0 {
+		if left == nil {
+			left = now
+		}
+		left = left.common(now)
+		things := left.Since(before)
+		if len(things) == 0 {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return &Leftover{left}
+			return &Leftover{things}
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return &Leftover{left}
+			return &Leftover{things}
 		}
 	}
+}
+
+// common is what both have.
+func (s Snapshot) common(other Snapshot) Snapshot {
+	both := Snapshot{}
+	for thing, n := range s {
+		if n = min(n, other[thing]); n > 0 {
+			both[thing] = n
+		}
+	}
+	return both
 }
