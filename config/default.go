@@ -107,7 +107,6 @@ func defaultContainer() Container {
 		KillTimeout:             D(time.Minute),
 		EnableUnprivilegedPorts: true,
 		EnableUnprivilegedICMP:  true,
-		RestrictOOMScoreAdj:     Auto,
 		TolerateMissingHugetlb:  true,
 	}
 }

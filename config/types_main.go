@@ -102,7 +102,7 @@ type Containerd struct {
 	Address string `toml:"address"`
 	// Snapshotter of images and containers, unless the handler names another one.
 	Snapshotter string `toml:"snapshotter"`
-	// How long to wait for an external containerd to answer at start.
+	// How long to wait for containerd at start, embedded or external.
 	ConnectTimeout Duration `toml:"connect_timeout"`
 	// Upper bound of a single call to containerd or a shim that carries no
 	// deadline of its own.

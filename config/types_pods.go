@@ -126,10 +126,6 @@ type Container struct {
 	EnableUnprivilegedICMP bool `toml:"enable_unprivileged_icmp"`
 	// Give the devices of a container to the user and group it runs as.
 	DeviceOwnershipFromSecurityContext bool `toml:"device_ownership_from_security_context"`
-	// Keep a container's oom_score_adj at or above berthd's own instead of failing
-	// where a lower one is not permitted: "auto" where berthd lacks
-	// CAP_SYS_RESOURCE, "yes", "no".
-	RestrictOOMScoreAdj Tristate `toml:"restrict_oom_score_adj"`
 	// Leave out hugepage limits that the kernel does not know rather than failing.
 	TolerateMissingHugetlb bool `toml:"tolerate_missing_hugetlb"`
 	// YAML file with the block-IO classes that containers may ask for by annotation

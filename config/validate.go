@@ -155,7 +155,9 @@ func (v *validator) podsAndContainers() {
 	v.durationNotNegative("container.exec_drain_timeout", c.ExecDrainTimeout)
 	v.atLeast("container.exec_max_output", c.ExecMaxOutput, 1)
 	v.positive("container.kill_timeout", c.KillTimeout)
-	v.tristate("container.restrict_oom_score_adj", c.RestrictOOMScoreAdj)
+	if c.BlockIOConfigFile != "" {
+		v.absolute("container.block_io_config_file", c.BlockIOConfigFile)
+	}
 	for _, name := range sortedKeys(c.Ulimits) {
 		key, u := "container.ulimits."+name, c.Ulimits[name]
 		if !slices.Contains(ulimitNames, name) {

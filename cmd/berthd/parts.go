@@ -118,6 +118,8 @@ func (d *parts) lookAround(ctx context.Context) (err error) {
 }
 
 func (d *parts) openEngine(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, d.config.Containerd.ConnectTimeout.Duration)
+	defer cancel()
 	if d.engine, err = engine.Open(ctx, engineOptions(d.config)); err != nil {
 		return err
 	}

@@ -9,6 +9,9 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/containerd/containerd/api/types"
+	"google.golang.org/protobuf/proto"
 )
 
 // Version says which version of a part is in use.
@@ -23,12 +26,10 @@ type Version struct {
 	Missing string `json:"missing,omitempty"`
 }
 
-// Modules whose versions are told.
+// Modules compiled into berthd whose versions are told.
 const (
 	containerdModule = "github.com/containerd/containerd/v2"
 	criModule        = "k8s.io/cri-api"
-	cniModule        = "github.com/containernetworking/plugins"
-	runcModule       = "github.com/opencontainers/runc"
 )
 
 // probeTimeout bounds a companion that is asked for its version.
@@ -53,24 +54,27 @@ func Own(version string) []Version {
 // dirs. One that is missing is reported as such.
 func (f *Finder) Versions(ctx context.Context, cniDirs []string) []Version {
 	return []Version{
-		f.program(ctx, Runc, runcModule),
-		f.program(ctx, Shim, containerdModule),
-		f.program(ctx, Init, ""),
+		f.program(ctx, Runc),
+		f.program(ctx, Shim),
+		f.program(ctx, Init),
 		plugins(cniDirs),
 	}
 }
 
-// program asks a companion, or reads the version of the module that made it.
-func (f *Finder) program(ctx context.Context, name, path string) Version {
+// program asks a companion for its version, or reads what it was built from.
+func (f *Finder) program(ctx context.Context, name string) Version {
 	file, err := f.Find(name)
 	if err != nil {
 		return Version{Name: name, Missing: err.Error()}
 	}
 	v := Version{Name: name, Path: file}
-	if name == Runc {
+	switch name {
+	case Runc:
 		v.Version, err = runcVersion(ctx, file)
-	} else {
-		v.Version, err = builtFrom(file, path)
+	case Shim:
+		v.Version, err = shimVersion(ctx, file)
+	default:
+		v.Version, err = builtFrom(file)
 	}
 	if err != nil {
 		v.Missing = err.Error()
@@ -94,28 +98,39 @@ func runcVersion(ctx context.Context, file string) (string, error) {
 	return strings.TrimSpace(first), nil
 }
 
-// builtFrom reads from a Go program which version of a module it contains,
-// without running it.
-func builtFrom(file, path string) (string, error) {
+// shimVersion asks a shim about itself, in the way containerd does, and adds the
+// containerd whose packages it is made of.
+func shimVersion(ctx context.Context, file string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, file, "-info").Output()
+	if err != nil {
+		return "", fmt.Errorf("running %s -info: %w", file, err)
+	}
+	var answer types.RuntimeInfo
+	if err := proto.Unmarshal(out, &answer); err != nil {
+		return "", fmt.Errorf("understanding %s -info: %w", file, err)
+	}
+	version := answer.GetVersion().GetVersion()
+	if info, err := buildinfo.ReadFile(file); err == nil {
+		if m := module(info, "", containerdModule); m.Version != "" {
+			version += ", containerd " + m.Version
+		}
+	}
+	return version, nil
+}
+
+// builtFrom reads from a Go program which version of its module it was built
+// from, without running it.
+func builtFrom(file string) (string, error) {
 	info, err := buildinfo.ReadFile(file)
 	if err != nil {
 		return "", fmt.Errorf("reading the build information of %s: %w", file, err)
 	}
-	version := info.Main.Version
-	if version == "" || version == "(devel)" {
-		version = "built with " + info.GoVersion
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v, nil
 	}
-	if path == "" {
-		return version, nil
-	}
-	m := module(info, "", path)
-	if m.Missing != "" {
-		return version, nil
-	}
-	if info.Main.Path == path {
-		return m.Version, nil
-	}
-	return fmt.Sprintf("%s, containerd %s", version, m.Version), nil
+	return "built with " + info.GoVersion, nil
 }
 
 // plugins tells the version of the CNI plugins by the one every node has.
@@ -125,7 +140,7 @@ func plugins(dirs []string) Version {
 	file, err := FindPlugin(sample, dirs)
 	if err == nil {
 		v.Path = file
-		v.Version, err = builtFrom(file, cniModule)
+		v.Version, err = builtFrom(file)
 	}
 	if err != nil {
 		v.Missing = err.Error()
