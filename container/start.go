@@ -121,7 +121,11 @@ func (m *Manager) startTask(ctx context.Context, c *Container) error {
 	if err != nil {
 		return err
 	}
-	m.noteRunning(c, pid, time.Now())
+	at := time.Now()
+	if r, err := m.statusFile(c); err == nil && !r.StartedAt.IsZero() {
+		at = r.StartedAt // the same after a restart of berthd
+	}
+	m.noteRunning(c, pid, at)
 	if c.Pod.Handler.Foreign {
 		m.running.Go(func() { m.followForeign(c) })
 	}

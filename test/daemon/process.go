@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -40,14 +41,14 @@ func startProcess(ctx context.Context, dir, log, program string, args, env []str
 	if err != nil {
 		return nil, err
 	}
-	defer notify.Close()
 	p.cmd = exec.Command(program, args...)
 	p.cmd.Dir = dir
 	p.cmd.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+notify.LocalAddr().String()), env...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	// A Ctrl-C is for the tests, which stop it when they have tidied up.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := p.run(); err != nil {
+	if err := p.run(notify); err != nil {
+		notify.Close()
 		return nil, fmt.Errorf("starting %s: %w", program, err)
 	}
 	if err := p.await(ctx, notify); err != nil {
@@ -58,8 +59,8 @@ func startProcess(ctx context.Context, dir, log, program string, args, env []str
 }
 
 // run starts the program on a thread that lives as long as it does: the death signal is
-// sent when the thread that started it ends.
-func (p *process) run() error {
+// sent when the thread that started it ends. The socket is closed with its end.
+func (p *process) run(notify io.Closer) error {
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -67,6 +68,7 @@ func (p *process) run() error {
 		started <- err
 		if err == nil {
 			p.err = p.cmd.Wait()
+			notify.Close()
 		}
 		close(p.exited)
 	}()
