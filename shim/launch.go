@@ -175,6 +175,8 @@ func command(spec LaunchSpec, podDir string, stderr *os.File, listeners []*os.Fi
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"),
 		EnvControlFD + "=" + strconv.Itoa(ControlFD),
+		// Temporary files, of which runc has one for each exec, go with the pod.
+		"TMPDIR=" + podDir,
 		// Every processor the Go runtime may use costs the shim some 250 KiB. runc inherits this.
 		"GOMAXPROCS=1",
 		// With a fixed number the runtime need not look at cgroups; nobody profiles memory here.
