@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/berth-run/berth/failpoint"
 )
 
 // Step is one effect and how to take it back. Either function may be nil.
@@ -32,6 +34,7 @@ type Step struct {
 type Node interface {
 	up(context.Context, *run) error
 	down(context.Context, *run) error
+	each(func(Step))
 }
 
 // Seq is done in order and undone in reverse. The first error ends it.
@@ -56,6 +59,8 @@ type Plan struct {
 	Observe Observer
 	// Stage, when not nil, is told which step is under way.
 	Stage func(step string)
+	// Failpoints are hit before and after each step, see [Points]; nil has none.
+	Failpoints *failpoint.Set
 }
 
 // Up does the plan. When a step fails, everything is undone, steps that have
@@ -102,7 +107,13 @@ func (r *run) call(ctx context.Context, name, verb string, fn func(context.Conte
 		r.plan.Stage(name)
 	}
 	start := time.Now()
-	err := fn(ctx)
+	err := r.fail(ctx, name, verb, "before")
+	if err == nil {
+		err = fn(ctx)
+	}
+	if err == nil {
+		err = r.fail(ctx, name, verb, "after")
+	}
 	if r.plan.Observe != nil {
 		r.plan.Observe(r.plan.Operation, name, verb, time.Since(start), err)
 	}
@@ -110,6 +121,14 @@ func (r *run) call(ctx context.Context, name, verb string, fn func(context.Conte
 		return &StepError{Step: name, Err: err}
 	}
 	return nil
+}
+
+// fail hits a failpoint.
+func (r *run) fail(ctx context.Context, name, verb, when string) error {
+	if !r.plan.Failpoints.Armed() {
+		return nil
+	}
+	return r.plan.Failpoints.Hit(ctx, point(r.plan.Operation, name, verb, when))
 }
 
 func (s Step) up(ctx context.Context, r *run) error   { return r.call(ctx, s.Name, "do", s.Do) }
@@ -134,14 +153,14 @@ func (s Seq) down(ctx context.Context, r *run) error {
 }
 
 func (p Par) up(ctx context.Context, r *run) error {
-	return p.each(func(n Node) error { return n.up(ctx, r) })
+	return p.parallel(func(n Node) error { return n.up(ctx, r) })
 }
 
 func (p Par) down(ctx context.Context, r *run) error {
-	return p.each(func(n Node) error { return n.down(ctx, r) })
+	return p.parallel(func(n Node) error { return n.down(ctx, r) })
 }
 
-func (p Par) each(fn func(Node) error) error {
+func (p Par) parallel(fn func(Node) error) error {
 	errs := make([]error, len(p))
 	var wg sync.WaitGroup
 	for i, n := range p[1:] {
