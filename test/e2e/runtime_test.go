@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/berth-run/berth/test/critest/reference"
+	"github.com/berth-run/berth/test/daemon"
 	"github.com/berth-run/berth/test/images"
 	"github.com/berth-run/berth/test/registry"
 )
@@ -17,8 +19,13 @@ type runtime struct {
 	bin, socket string
 }
 
+// startRuntime starts berthd, or with BERTH_E2E_RUNTIME=containerd the reference, on
+// which a fault of the test itself shows.
 func startRuntime(t *testing.T, bin, certs string) *runtime {
 	t.Helper()
+	if os.Getenv("BERTH_E2E_RUNTIME") != "containerd" {
+		return &runtime{bin: bin, socket: daemon.Start(t, daemon.Options{Certs: certs, LogLevel: "info"}).Socket}
+	}
 	containerd, err := reference.Start(t.Context(), bin, certs)
 	if err != nil {
 		t.Fatal(err)
