@@ -45,6 +45,7 @@ type Container struct {
 	exited    chan struct{} // closed when it has ended; nil until it is started
 	cleaned   chan struct{} // closed when nothing of the ended process is left
 	stop      *stopper      // the Stop under way
+	inherited bool          // made by a former daemon, whose Start may have been cut off
 	foreign   *foreignIO    // streams of a container with a foreign shim
 }
 

@@ -47,7 +47,7 @@ func (m *Manager) load(r containers.Container) (*Container, error) {
 	c := newContainer(r.ID, pod, config, *record)
 	c.Snapshotter = r.Snapshotter
 	c.CgroupsPath = m.Cgroups.ContainerPath(pod.CgroupParent, c.ID)
-	c.hidden = record.Phase == Creating
+	c.hidden, c.inherited = record.Phase == Creating, true
 	if record.Phase == Exited {
 		c.startedAt = record.Exit.StartedAt
 		c.exited, c.cleaned = closed(), closed()

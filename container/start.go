@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/flight"
@@ -88,11 +89,41 @@ func (m *Manager) createTask(ctx context.Context, c *Container, pod *shim.Proces
 		req.Stdio = c.foreign.stdio()
 	}
 	pid, err := m.tasks.Create(ctx, req)
+	if err != nil && c.inherited {
+		pid, err = m.createAgain(ctx, req, err)
+	}
 	if err != nil {
 		return err
 	}
 	c.set(func() { c.pid = pid })
 	return nil
+}
+
+const (
+	// takenTimeout bounds how long the end of a former daemon's call is waited for.
+	takenTimeout = 15 * time.Second
+	takenPause   = 100 * time.Millisecond
+)
+
+// createAgain creates the task where a Start of a former daemon is in the way: a task
+// that was created and never started, or what containerd has yet to clear away.
+func (m *Manager) createAgain(ctx context.Context, req task.CreateRequest, err error) (pid uint32, _ error) {
+	for deadline := time.Now().Add(takenTimeout); taken(err) && time.Now().Before(deadline); {
+		if err := m.tasks.Reap(ctx, req.ID); err != nil {
+			return 0, err
+		}
+		if pid, err = m.tasks.Create(ctx, req); err == nil {
+			return pid, nil
+		}
+		time.Sleep(takenPause)
+	}
+	return 0, err
+}
+
+// taken says that there is a task already. containerd has no code for a bundle that is
+// in the way, hence the text.
+func taken(err error) bool {
+	return errdefs.IsAlreadyExists(err) || err != nil && strings.Contains(err.Error(), "file exists")
 }
 
 // ioConfig tells the shim what to do with the container's streams.

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/cmd/containerd/server"
 	srvconfig "github.com/containerd/containerd/v2/cmd/containerd/server/config"
 	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/containerd/v2/version"
 	"github.com/containerd/log"
@@ -116,9 +117,11 @@ func registerClientPlugin(got func(*containerd.Client)) {
 			plugins.MountManagerPlugin,
 			plugins.SandboxStorePlugin,
 			plugins.ServicePlugin,
+			plugins.SnapshotPlugin,
 			plugins.TransferPlugin,
 		},
 		InitFn: func(ic *plugin.InitContext) (any, error) {
+			clearSnapshotters(ic)
 			client, err := containerd.New("",
 				containerd.WithDefaultNamespace(Namespace),
 				containerd.WithInMemoryServices(ic))
@@ -129,4 +132,24 @@ func registerClientPlugin(got func(*containerd.Client)) {
 			return client, nil
 		},
 	})
+}
+
+// clearSnapshotters removes directories that no snapshot belongs to. A kill between the
+// making of a snapshot's directory and the commit of its record leaves one, and it is in
+// the way of the next snapshot, which gets the same number: nothing could be created
+// until containerd's garbage collection happens to come by.
+func clearSnapshotters(ic *plugin.InitContext) {
+	all, err := ic.GetByType(plugins.SnapshotPlugin)
+	if err != nil {
+		return // none is usable: what needs one says so
+	}
+	for name, instance := range all {
+		cleaner, ok := instance.(snapshots.Cleaner)
+		if !ok {
+			continue
+		}
+		if err := cleaner.Cleanup(ic.Context); err != nil {
+			log.G(ic.Context).WithError(err).WithField("snapshotter", name).Warn("could not remove directories of snapshots that do not exist")
+		}
+	}
 }
