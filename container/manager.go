@@ -15,6 +15,7 @@ import (
 	"github.com/berth-run/berth/container/hostinfo"
 	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/engine"
+	"github.com/berth-run/berth/failpoint"
 	"github.com/berth-run/berth/flight"
 	"github.com/berth-run/berth/imageservice"
 	"github.com/berth-run/berth/index"
@@ -34,6 +35,10 @@ type Options struct {
 	CDI spec.CDIInjector
 	// Observe is told about every step of every operation; may be nil.
 	Observe steps.Observer
+	// TaskCalls is told about calls of containerd's task service; may be nil.
+	TaskCalls task.Observer
+	// Failpoints are hit at the boundaries of steps; nil has none.
+	Failpoints *failpoint.Set
 	// Changed is told about containers that were created, started, stopped or
 	// deleted; may be nil. It is called in the order of the changes of a container.
 	Changed func(c *Container, what runtimeapi.ContainerEventType)
@@ -71,7 +76,7 @@ func New(o Options) *Manager {
 		paths:   o.Config.Paths(),
 		client:  o.Engine.Client,
 		store:   store{o.Engine.Client},
-		tasks:   task.New(o.Engine.Client, o.Config.Containerd.CallTimeout.Duration),
+		tasks:   task.New(o.Engine.Client, o.Config.Containerd.CallTimeout.Duration, o.TaskCalls),
 		all:     index.New[*Container]("container"),
 		byKey:   map[string]*Container{},
 		byPod:   map[string]map[string]*Container{},

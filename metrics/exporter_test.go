@@ -63,9 +63,9 @@ func TestExposition(t *testing.T) {
 	if err := m.RegisterSampler(s); err != nil {
 		t.Fatal(err)
 	}
-	m.Stages.Observe("RunPodSandbox", "cni", 3*time.Millisecond)
-	m.CNI.Observe("bridge", "ADD", time.Millisecond, errors.New("x"))
-	m.Images.PullStarted()(1000, nil)
+	m.Stages.Observe(context.Background(), "RunPodSandbox", "cni", 3*time.Millisecond, nil)
+	m.CNI.Plugin("bridge", "ADD", time.Millisecond, errors.New("x"))
+	m.Images.Fetched("r", 1000)
 	call := func(err error) {
 		_, _ = m.RPC.Unary()(context.Background(), nil, &grpc.UnaryServerInfo{FullMethod: "/runtime.v1.RuntimeService/Status"},
 			func(context.Context, any) (any, error) { return nil, err })
@@ -79,16 +79,16 @@ func TestExposition(t *testing.T) {
 	}
 	const labels = `{container="ctr-c1",id="/kubepods/p1/c1",image="img",name="c1",namespace="default",pod="pod-p1"} `
 	for _, want := range []string{
-		`berth_build_info{containerd="2.4.2",goversion="",revision="",version="1.2"} 1`,
+		`berth_build_info{cgroup_driver="",cgroup_mode="",containerd="2.4.2",cri="",goversion="",revision="",version="1.2"} 1`,
 		`berth_pods{state="ready"} 1`, `berth_pods{state="notready"} 0`,
 		`berth_containers{state="running"} 1`, `berth_containers{state="exited"} 0`,
-		`berth_cri_requests_total{code="OK",rpc="Status"} 1`,
-		`berth_cri_requests_total{code="NotFound",rpc="Status"} 1`,
+		`berth_cri_requests_total{code="OK",handler="",rpc="Status"} 1`,
+		`berth_cri_requests_total{code="NotFound",handler="",rpc="Status"} 1`,
 		`berth_cri_requests_in_flight{rpc="Status"} 0`,
-		`berth_cri_request_duration_seconds_count{rpc="Status"} 2`,
+		`berth_cri_request_duration_seconds_count{handler="",rpc="Status"} 2`,
 		`berth_stage_duration_seconds_count{operation="RunPodSandbox",stage="cni"} 1`,
-		`berth_cni_operations_total{plugin="bridge",result="error",verb="ADD"} 1`,
-		`berth_image_pull_bytes_total 1000`,
+		`berth_cni_plugin_calls_total{plugin="bridge",result="error",verb="ADD"} 1`,
+		`berth_image_pull_bytes_total{host="r"} 1000`,
 		`container_cpu_usage_seconds_total{container="ctr-c1",cpu="total",id="/kubepods/p1/c1",image="img",name="c1",namespace="default",pod="pod-p1"} 7.210345`,
 		`container_cpu_usage_seconds_total{container="",cpu="total",id="/kubepods/p1",image="",name="",namespace="default",pod="pod-p1"} 7.210345`,
 		"container_memory_working_set_bytes" + labels + "7.9691776e+07",
@@ -170,11 +170,18 @@ func TestBadAddress(t *testing.T) {
 // Packages are used without metrics in tests.
 func TestNilInstruments(t *testing.T) {
 	var m Metrics
-	m.Stages.Observe("a", "b", 0)
-	m.Stages.Time("a", "b")()
-	m.CNI.Observe("n", "ADD", 0, nil)
-	m.Images.PullStarted()(1, nil)
-	m.Images.HostFailed("h")
+	m.Stages.Observe(context.Background(), "a", "b", 0, nil)
+	m.CNI.Plugin("n", "ADD", 0, nil)
+	m.CNI.Operation("ADD", 0, nil)
+	m.CNI.ConfigChanged(true)
+	m.Images.Pulled(Pull{})
+	m.Images.PullJoined()
+	m.Images.Fetched("h", 1)
+	m.Images.LayerFetched(0)
+	m.Images.LayerUnpacked(1, 0)
+	m.Images.HostFailed("h", "network")
+	m.Sessions.Begin("exec")()
+	m.Shim.Begin(context.Background(), "x")(nil)
 	if _, err := m.RPC.Unary()(context.Background(), nil, &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) { return nil, nil }); err != nil {
 		t.Error(err)
 	}

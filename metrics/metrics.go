@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -9,19 +10,25 @@ import (
 
 // Build says what was built, for berth_build_info.
 type Build struct {
-	// Version and Revision are Berth's own, GoVersion and Containerd those of its parts.
-	Version, Revision, GoVersion, Containerd string
+	// Version and Revision are Berth's own, GoVersion, Containerd and CRI those of its parts.
+	Version, Revision, GoVersion, Containerd, CRI string
+	// CgroupDriver and CgroupMode tell what the host has ("systemd", "v2").
+	CgroupDriver, CgroupMode string
 }
 
 // Metrics holds the registry and the instruments of one daemon.
 type Metrics struct {
 	// Registry has everything that /metrics shows.
 	Registry *prometheus.Registry
-	// Stages, RPC, CNI and Images are never nil in a Metrics from New.
-	Stages *Stages
-	RPC    *RPC
-	CNI    *CNI
-	Images *Images
+	// Stages, RPC, CNI, Images, Sessions, Task and Shim are never nil in a Metrics from New.
+	Stages   *Stages
+	RPC      *RPC
+	CNI      *CNI
+	Images   *Images
+	Sessions *Sessions
+	// Task observes calls of containerd's task service, hence of the shims behind it; Shim
+	// those of the shims' control sockets.
+	Task, Shim *Calls
 }
 
 // New returns a registry with Go, process and build collectors and all instruments.
@@ -32,7 +39,8 @@ func New(build Build) *Metrics {
 		Help: "Always 1; the labels say what was built.",
 		ConstLabels: prometheus.Labels{
 			"version": build.Version, "revision": build.Revision,
-			"goversion": build.GoVersion, "containerd": build.Containerd,
+			"goversion": build.GoVersion, "containerd": build.Containerd, "cri": build.CRI,
+			"cgroup_driver": build.CgroupDriver, "cgroup_mode": build.CgroupMode,
 		},
 	})
 	info.Set(1)
@@ -47,6 +55,9 @@ func New(build Build) *Metrics {
 		RPC:      newRPC(reg),
 		CNI:      newCNI(reg),
 		Images:   newImages(reg),
+		Sessions: newSessions(reg),
+		Task:     newCalls(reg, "berth_task", "containerd's task service, and so of the shims behind it"),
+		Shim:     newCalls(reg, "berth_shim", "the shims' control sockets"),
 	}
 }
 
@@ -69,10 +80,14 @@ func (m *Metrics) RegisterSampler(s *Sampler) error {
 // latency is how every duration is measured: ordinary buckets for any Prometheus,
 // native ones (within 10 % of the true value) where they are scraped.
 func latency(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	return prometheus.NewHistogramVec(histogram(name, help, buckets), labels)
+}
+
+func histogram(name, help string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
 		Name: name, Help: help, Buckets: buckets,
-		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
-	}, labels)
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
+	}
 }
 
 // callBuckets span a read from memory to a pull of minutes, stageBuckets the stages of a pod's start.

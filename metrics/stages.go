@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,27 +12,29 @@ import (
 // A nil *Stages observes nothing.
 type Stages struct {
 	durations *prometheus.HistogramVec
+	failures  *prometheus.CounterVec
 }
 
 func newStages(reg prometheus.Registerer) *Stages {
-	s := &Stages{durations: latency("berth_stage_duration_seconds",
-		"How long each stage of starting and stopping pods and containers took.", stageBuckets(), "operation", "stage")}
-	reg.MustRegister(s.durations)
+	s := &Stages{
+		durations: latency("berth_stage_duration_seconds",
+			"How long each stage of starting and stopping pods and containers took.", stageBuckets(), "operation", "stage"),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "berth_stage_failures_total", Help: "Stages of starting and stopping pods and containers that failed.",
+		}, []string{"operation", "stage"}),
+	}
+	reg.MustRegister(s.durations, s.failures)
 	return s
 }
 
 // Observe records one stage: op is the CRI call in the field's words ("RunPodSandbox"),
 // stage one of few constant names ("netns", "cni", "snapshot", "spec", "shim", "create", "start").
-func (s *Stages) Observe(op, stage string, d time.Duration) {
+func (s *Stages) Observe(ctx context.Context, op, stage string, d time.Duration, err error) {
 	if s == nil {
 		return
 	}
-	s.durations.WithLabelValues(op, stage).Observe(d.Seconds())
-}
-
-// Time starts a stage and returns the function that records it:
-// defer stages.Time("RunPodSandbox", "cni")().
-func (s *Stages) Time(op, stage string) func() {
-	start := time.Now()
-	return func() { s.Observe(op, stage, time.Since(start)) }
+	observe(ctx, s.durations.WithLabelValues(op, stage), d)
+	if err != nil {
+		s.failures.WithLabelValues(op, stage).Inc()
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/berth-run/berth/config"
 	"github.com/berth-run/berth/container/hostinfo"
 	"github.com/berth-run/berth/engine"
+	"github.com/berth-run/berth/failpoint"
 	"github.com/berth-run/berth/flight"
 	"github.com/berth-run/berth/handler"
 	"github.com/berth-run/berth/index"
@@ -34,6 +35,12 @@ type Options struct {
 	InitBinary string
 	// Observe is told about every step of every operation; may be nil.
 	Observe steps.Observer
+	// TaskCalls is told about calls of containerd's task service, ShimCalls about those
+	// of shims' control sockets; they may be nil.
+	TaskCalls task.Observer
+	ShimCalls shim.Observer
+	// Failpoints are hit at the boundaries of steps; nil has none.
+	Failpoints *failpoint.Set
 	// Changed is told about pods that were created, stopped or removed; may be nil.
 	Changed func(s *Sandbox, what runtimeapi.ContainerEventType)
 }
@@ -80,7 +87,7 @@ func New(o Options, workloads Workloads) *Manager {
 		paths:     o.Config.Paths(),
 		client:    o.Engine.Client,
 		store:     store{o.Engine.Client},
-		tasks:     task.New(o.Engine.Client, o.Config.Containerd.CallTimeout.Duration),
+		tasks:     task.New(o.Engine.Client, o.Config.Containerd.CallTimeout.Duration, o.TaskCalls),
 		workloads: workloads,
 		pods:      index.New[*Sandbox]("pod sandbox"),
 		byKey:     map[string]*Sandbox{},

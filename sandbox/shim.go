@@ -64,6 +64,7 @@ func (m *Manager) EnsureShim(ctx context.Context, s *Sandbox) (*shim.Process, er
 
 // adopt takes a shim as the pod's and follows it.
 func (m *Manager) adopt(s *Sandbox, p *shim.Process) {
+	p.Observe(m.ShimCalls)
 	s.set(func() { s.shim = p })
 	m.running.Go(func() { m.follow(s, p) })
 }

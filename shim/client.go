@@ -22,7 +22,21 @@ const callTimeout = 10 * time.Second
 // errdefs: ErrUnavailable when the shim is gone, ErrNotFound for an unknown container,
 // ErrNotImplemented when the shim is older than the call. Calls without a deadline get one of 10 s,
 // except Watch and Attach, which last as long as they are wanted.
-type Client struct{ path string }
+type Client struct {
+	path    string
+	observe Observer
+}
+
+// Observer is told about every call that begins, and by the function it returns that it
+// has been answered. A watch or an attach is answered when it has begun.
+type Observer func(ctx context.Context, call string) (end func(error))
+
+func (c *Client) begin(ctx context.Context, op Op) (end func(error)) {
+	if c.observe == nil {
+		return func(error) {}
+	}
+	return c.observe(ctx, string(op))
+}
 
 // NewClient makes a client for the control socket at path without talking to it.
 func NewClient(path string) *Client { return &Client{path: path} }
@@ -132,7 +146,9 @@ func (c *conn) wrap(ctx context.Context, err error) error {
 }
 
 // call makes a request and returns its response.
-func (c *Client) call(ctx context.Context, req Request) (*Response, error) {
+func (c *Client) call(ctx context.Context, req Request) (_ *Response, err error) {
+	end := c.begin(ctx, req.Op)
+	defer func() { end(err) }()
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
 	conn, err := c.dial(ctx)
@@ -144,7 +160,9 @@ func (c *Client) call(ctx context.Context, req Request) (*Response, error) {
 }
 
 // open makes a request whose connection goes on to be used after the response.
-func (c *Client) open(ctx context.Context, req Request) (*conn, error) {
+func (c *Client) open(ctx context.Context, req Request) (_ *conn, err error) {
+	end := c.begin(ctx, req.Op)
+	defer func() { end(err) }()
 	actx, cancel := withDeadline(ctx)
 	defer cancel()
 	conn, err := c.dial(actx)

@@ -18,7 +18,8 @@ const stopTimeout = 5 * time.Second
 // Process is a running (or ended) shim process. It is told apart from a recycled PID by its start
 // time and held by a pidfd.
 type Process struct {
-	info info
+	info    info
+	observe Observer
 	// exited is closed when the process has ended.
 	exited chan struct{}
 
@@ -85,7 +86,13 @@ func (p *Process) TaskEndpoint() string { return "ttrpc+unix://" + p.info.Task }
 func (p *Process) ControlPath() string { return p.info.Control }
 
 // Client is a client of the shim's control socket.
-func (p *Process) Client() *Client { return NewClient(p.info.Control) }
+func (p *Process) Client() *Client {
+	return &Client{path: p.info.Control, observe: p.observe}
+}
+
+// Observe tells o about the calls of all clients from now on; nil tells nobody. It is
+// to be called before the Process is shared.
+func (p *Process) Observe(o Observer) { p.observe = o }
 
 // Exited is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }

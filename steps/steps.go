@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/berth-run/berth/failpoint"
 )
@@ -45,9 +44,10 @@ type Seq []Node
 // harder to undo than a done one.
 type Par []Node
 
-// Observer is told about every step that ended, with its duration and result.
-// verb is "do" or "undo".
-type Observer func(operation, step, verb string, took time.Duration, err error)
+// Observer is told about every step that begins; verb is "do" or "undo". The step runs
+// with the context that it returns, which may carry a span, and end is called with
+// the step's result.
+type Observer func(ctx context.Context, operation, step, verb string) (_ context.Context, end func(error))
 
 // Plan is an operation: what to do, and what to tell to whom meanwhile.
 type Plan struct {
@@ -106,7 +106,10 @@ func (r *run) call(ctx context.Context, name, verb string, fn func(context.Conte
 	if r.plan.Stage != nil {
 		r.plan.Stage(name)
 	}
-	start := time.Now()
+	end := func(error) {}
+	if r.plan.Observe != nil {
+		ctx, end = r.plan.Observe(ctx, r.plan.Operation, name, verb)
+	}
 	err := r.fail(ctx, name, verb, "before")
 	if err == nil {
 		err = fn(ctx)
@@ -114,9 +117,7 @@ func (r *run) call(ctx context.Context, name, verb string, fn func(context.Conte
 	if err == nil {
 		err = r.fail(ctx, name, verb, "after")
 	}
-	if r.plan.Observe != nil {
-		r.plan.Observe(r.plan.Operation, name, verb, time.Since(start), err)
-	}
+	end(err)
 	if err != nil {
 		return &StepError{Step: name, Err: err}
 	}

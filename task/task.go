@@ -25,15 +25,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Observer is told about every call but Wait that begins, and by the function it returns
+// that it has ended.
+type Observer func(ctx context.Context, call string) (end func(error))
+
 // Service is containerd's task service, bounded.
 type Service struct {
 	client  *containerd.Client
 	timeout time.Duration
+	observe Observer
 }
 
-// New makes a Service whose calls take at most timeout each, except Wait.
-func New(client *containerd.Client, timeout time.Duration) *Service {
-	return &Service{client: client, timeout: timeout}
+// New makes a Service whose calls take at most timeout each, except Wait. observe may
+// be nil.
+func New(client *containerd.Client, timeout time.Duration, observe Observer) *Service {
+	if observe == nil {
+		observe = func(context.Context, string) func(error) { return func(error) {} }
+	}
+	return &Service{client: client, timeout: timeout, observe: observe}
 }
 
 // Stdio are the stream addresses of a process: FIFO paths, or what the shim
@@ -63,7 +72,7 @@ type CreateRequest struct {
 
 // Create creates the container's process without starting it and returns its
 // pid in the host's PID namespace.
-func (s *Service) Create(ctx context.Context, r CreateRequest) (uint32, error) {
+func (s *Service) Create(ctx context.Context, r CreateRequest) (_ uint32, err error) {
 	req := &tasks.CreateTaskRequest{
 		ContainerID:    r.ID,
 		Rootfs:         mountsToProto(r.Rootfs),
@@ -81,8 +90,8 @@ func (s *Service) Create(ctx context.Context, r CreateRequest) (uint32, error) {
 		}
 		req.Options = any
 	}
-	ctx, cancel := s.bound(ctx)
-	defer cancel()
+	ctx, end := s.begin(ctx, "Create")
+	defer func() { end(err) }()
 	resp, err := s.client.TaskService().Create(ctx, req)
 	if err != nil {
 		return 0, s.fail(ctx, "create the task", err)
@@ -92,9 +101,9 @@ func (s *Service) Create(ctx context.Context, r CreateRequest) (uint32, error) {
 
 // Start starts a created task, or with an execID a process added by Exec, and
 // returns its pid.
-func (s *Service) Start(ctx context.Context, id, execID string) (uint32, error) {
-	ctx, cancel := s.bound(ctx)
-	defer cancel()
+func (s *Service) Start(ctx context.Context, id, execID string) (_ uint32, err error) {
+	ctx, end := s.begin(ctx, "Start")
+	defer func() { end(err) }()
 	resp, err := s.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: id, ExecID: execID})
 	if err != nil {
 		return 0, s.fail(ctx, "start the process", err)
@@ -104,10 +113,10 @@ func (s *Service) Start(ctx context.Context, id, execID string) (uint32, error) 
 
 // Kill sends a signal to the first process, to a process added by Exec, or with
 // all to every process of the container.
-func (s *Service) Kill(ctx context.Context, id, execID string, signal uint32, all bool) error {
-	ctx, cancel := s.bound(ctx)
-	defer cancel()
-	_, err := s.client.TaskService().Kill(ctx, &tasks.KillRequest{
+func (s *Service) Kill(ctx context.Context, id, execID string, signal uint32, all bool) (err error) {
+	ctx, end := s.begin(ctx, "Kill")
+	defer func() { end(err) }()
+	_, err = s.client.TaskService().Kill(ctx, &tasks.KillRequest{
 		ContainerID: id, ExecID: execID, Signal: signal, All: all,
 	})
 	return s.fail(ctx, "signal the process", err)
@@ -131,29 +140,29 @@ func (s *Service) Wait(ctx context.Context, id, execID string) (Exit, error) {
 }
 
 // Delete removes a task that has ended; one that is not there is no error.
-func (s *Service) Delete(ctx context.Context, id string) error {
-	ctx, cancel := s.bound(ctx)
-	defer cancel()
-	_, err := s.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+func (s *Service) Delete(ctx context.Context, id string) (err error) {
+	ctx, end := s.begin(ctx, "Delete")
+	defer func() { end(err) }()
+	_, err = s.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
 	return ignoreNotFound(s.fail(ctx, "delete the task", err))
 }
 
 // DeleteExec removes a process added by Exec that has ended.
-func (s *Service) DeleteExec(ctx context.Context, id, execID string) error {
-	ctx, cancel := s.bound(ctx)
-	defer cancel()
-	_, err := s.client.TaskService().DeleteProcess(ctx, &tasks.DeleteProcessRequest{ContainerID: id, ExecID: execID})
+func (s *Service) DeleteExec(ctx context.Context, id, execID string) (err error) {
+	ctx, end := s.begin(ctx, "DeleteExec")
+	defer func() { end(err) }()
+	_, err = s.client.TaskService().DeleteProcess(ctx, &tasks.DeleteProcessRequest{ContainerID: id, ExecID: execID})
 	return ignoreNotFound(s.fail(ctx, "delete the exec", err))
 }
 
 // Exec adds a process to a running container; Start starts it.
-func (s *Service) Exec(ctx context.Context, id, execID string, p *specs.Process, io Stdio) error {
+func (s *Service) Exec(ctx context.Context, id, execID string, p *specs.Process, io Stdio) (err error) {
 	spec, err := typeurl.MarshalAnyToProto(p)
 	if err != nil {
 		return fmt.Errorf("encode the process of exec %s: %w", execID, err)
 	}
-	ctx, cancel := s.bound(ctx)
-	defer cancel()
+	ctx, end := s.begin(ctx, "Exec")
+	defer func() { end(err) }()
 	_, err = s.client.TaskService().Exec(ctx, &tasks.ExecProcessRequest{
 		ContainerID: id, ExecID: execID, Spec: spec,
 		Stdin: io.Stdin, Stdout: io.Stdout, Stderr: io.Stderr, Terminal: io.Terminal,
@@ -162,31 +171,31 @@ func (s *Service) Exec(ctx context.Context, id, execID string, p *specs.Process,
 }
 
 // CloseStdin closes the process's stdin for good.
-func (s *Service) CloseStdin(ctx context.Context, id, execID string) error {
-	ctx, cancel := s.bound(ctx)
-	defer cancel()
-	_, err := s.client.TaskService().CloseIO(ctx, &tasks.CloseIORequest{ContainerID: id, ExecID: execID, Stdin: true})
+func (s *Service) CloseStdin(ctx context.Context, id, execID string) (err error) {
+	ctx, end := s.begin(ctx, "CloseStdin")
+	defer func() { end(err) }()
+	_, err = s.client.TaskService().CloseIO(ctx, &tasks.CloseIORequest{ContainerID: id, ExecID: execID, Stdin: true})
 	return s.fail(ctx, "close stdin", err)
 }
 
 // Resize sets the size of the process's terminal, in characters.
-func (s *Service) Resize(ctx context.Context, id, execID string, width, height uint32) error {
-	ctx, cancel := s.bound(ctx)
-	defer cancel()
-	_, err := s.client.TaskService().ResizePty(ctx, &tasks.ResizePtyRequest{
+func (s *Service) Resize(ctx context.Context, id, execID string, width, height uint32) (err error) {
+	ctx, end := s.begin(ctx, "Resize")
+	defer func() { end(err) }()
+	_, err = s.client.TaskService().ResizePty(ctx, &tasks.ResizePtyRequest{
 		ContainerID: id, ExecID: execID, Width: width, Height: height,
 	})
 	return s.fail(ctx, "resize the terminal", err)
 }
 
 // Update changes the resources of a running container.
-func (s *Service) Update(ctx context.Context, id string, r *specs.LinuxResources) error {
+func (s *Service) Update(ctx context.Context, id string, r *specs.LinuxResources) (err error) {
 	res, err := typeurl.MarshalAnyToProto(r)
 	if err != nil {
 		return fmt.Errorf("encode the resources of %s: %w", id, err)
 	}
-	ctx, cancel := s.bound(ctx)
-	defer cancel()
+	ctx, end := s.begin(ctx, "Update")
+	defer func() { end(err) }()
 	_, err = s.client.TaskService().Update(ctx, &tasks.UpdateTaskRequest{ContainerID: id, Resources: res})
 	return s.fail(ctx, "update the resources", err)
 }
@@ -200,9 +209,9 @@ type State struct {
 }
 
 // Get asks for the state of a task; errdefs.ErrNotFound when there is none.
-func (s *Service) Get(ctx context.Context, id string) (State, error) {
-	ctx, cancel := s.bound(ctx)
-	defer cancel()
+func (s *Service) Get(ctx context.Context, id string) (_ State, err error) {
+	ctx, end := s.begin(ctx, "Get")
+	defer func() { end(err) }()
 	resp, err := s.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
 	if err != nil {
 		return State{}, s.fail(ctx, "ask for the task", err)
@@ -223,8 +232,14 @@ func namespaced(ctx context.Context) context.Context {
 	return namespaces.WithNamespace(ctx, "k8s.io")
 }
 
-func (s *Service) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(namespaced(ctx), s.timeout)
+// begin gives a call its deadline and tells the observer of it.
+func (s *Service) begin(ctx context.Context, call string) (context.Context, func(error)) {
+	ctx, cancel := context.WithTimeout(namespaced(ctx), s.timeout)
+	observed := s.observe(ctx, call)
+	return ctx, func(err error) {
+		cancel()
+		observed(err)
+	}
 }
 
 // fail classifies err and, when the deadline here was the cause, says that it

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"runtime/debug"
 	"time"
 
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/cgroup"
 	"github.com/berth-run/berth/cni"
 	"github.com/berth-run/berth/container"
 	"github.com/berth-run/berth/engine"
@@ -16,8 +20,11 @@ import (
 // The functions below pass on what the parts do to the metrics, which they know
 // nothing about.
 
-func buildInfo() metrics.Build {
-	b := metrics.Build{Version: version, Containerd: engine.EmbeddedVersion()}
+func buildInfo(cgroups *cgroup.Host) metrics.Build {
+	b := metrics.Build{
+		Version: version, Containerd: engine.EmbeddedVersion(), CRI: "v1",
+		CgroupDriver: string(cgroups.Driver), CgroupMode: string(cgroups.Mode),
+	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		b.GoVersion = info.GoVersion
 		for _, s := range info.Settings {
@@ -30,22 +37,82 @@ func buildInfo() metrics.Build {
 }
 
 func stageObserver(m *metrics.Metrics) steps.Observer {
-	return func(operation, step, verb string, took time.Duration, _ error) {
+	return func(ctx context.Context, operation, step, verb string) (context.Context, func(error)) {
 		if verb == "undo" {
 			step += "-undo"
 		}
-		m.Stages.Observe(operation, step, took)
+		start := time.Now()
+		return ctx, func(err error) { m.Stages.Observe(ctx, operation, step, time.Since(start), err) }
 	}
 }
 
 func cniObserver(m *metrics.Metrics) cni.Observer {
 	return cni.Observer{
-		Plugin: func(plugin, verb string, err error, took time.Duration) { m.CNI.Observe(plugin, verb, took, err) },
+		Plugin:       func(plugin, verb string, err error, took time.Duration) { m.CNI.Plugin(plugin, verb, took, err) },
+		Operation:    func(verb string, err error, took time.Duration) { m.CNI.Operation(verb, took, err) },
+		ConfigLoaded: func(s cni.Status) { m.CNI.ConfigChanged(s.Ready) },
 	}
 }
 
 func imageHooks(m *metrics.Metrics) imageservice.Hooks {
-	return imageservice.Hooks{HostFailed: func(host, _ string) { m.Images.HostFailed(host) }}
+	return imageservice.Hooks{
+		PullJoined: func(string) { m.Images.PullJoined() },
+		PullFinished: func(r imageservice.PullResult) {
+			m.Images.Pulled(metrics.Pull{Bytes: r.Bytes, Layers: r.LayersFetched, Queued: r.Queued, Duration: r.Duration, Err: r.Err})
+		},
+		BytesFetched:  m.Images.Fetched,
+		LayerFetched:  func(_ string, _ int64, took time.Duration) { m.Images.LayerFetched(took) },
+		LayerUnpacked: m.Images.LayerUnpacked,
+		HostFailed:    m.Images.HostFailed,
+	}
+}
+
+// pulls lists the pulls under way for the metrics.
+func (d *parts) pulls() []metrics.PullProgress {
+	var out []metrics.PullProgress
+	for _, p := range d.images.Pulls() {
+		out = append(out, metrics.PullProgress{
+			Image: p.Ref, Stage: p.Stage, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal,
+			LayersDone: p.LayersUnpacked, LayersTotal: p.LayersTotal, Started: p.Started, LastByte: p.LastByte,
+		})
+	}
+	return out
+}
+
+// observeState adds the metrics that are read out of the parts at each scrape.
+func (d *parts) observeState(checks []metrics.Check) {
+	d.metrics.RegisterPulls(d.pulls, "queued", "resolving", "fetching", "unpacking", "committing")
+	d.metrics.RegisterDetachQueue(func() metrics.DetachQueue {
+		q := d.pods.DetachQueue()
+		return metrics.DetachQueue{Depth: q.Depth, Oldest: q.Oldest, Attempts: q.Attempts}
+	})
+	d.metrics.RegisterEvents(d.hub.Subscribers, d.hub.Dropped)
+	d.metrics.RegisterChecks(checks)
+	d.metrics.RPC.SetHandler(d.handlerOf)
+}
+
+// handlerOf is the name of the runtime handler that a CRI request is about, "" where it
+// is about none or about an object that does not exist.
+func (d *parts) handlerOf(req any) string {
+	var pod *sandbox.Sandbox
+	switch r := req.(type) {
+	case *runtimeapi.RunPodSandboxRequest:
+		h, err := d.handlers.Get(r.GetRuntimeHandler())
+		if err != nil {
+			return ""
+		}
+		return h.Name
+	case interface{ GetPodSandboxId() string }:
+		pod, _ = d.pods.Get(r.GetPodSandboxId())
+	case interface{ GetContainerId() string }:
+		if c, err := d.containers.Get(r.GetContainerId()); err == nil {
+			pod = c.Pod
+		}
+	}
+	if pod == nil {
+		return ""
+	}
+	return pod.Handler.Name
 }
 
 // source lists pods and containers for the sampler.

@@ -113,7 +113,7 @@ func (d *parts) lookAround(ctx context.Context) (err error) {
 	if d.cgroups, err = cgroup.Detect(driver); err != nil {
 		return err
 	}
-	d.metrics = metrics.New(buildInfo())
+	d.metrics = metrics.New(buildInfo(d.cgroups))
 	return nil
 }
 
@@ -183,12 +183,13 @@ func (d *parts) makePods(context.Context) error {
 	}
 	d.containers = container.New(container.Options{
 		Config: d.config, Engine: d.engine, Images: d.images, Cgroups: d.cgroups, Host: d.host,
-		CDI: devices(d.config), Observe: observe, Changed: announcer.Container, Forgotten: d.forgetUsage,
+		CDI: devices(d.config), Observe: observe, TaskCalls: d.metrics.Task.Begin, Changed: announcer.Container, Forgotten: d.forgetUsage,
 	})
 	announcer.Containers = d.containers
 	d.pods = sandbox.New(sandbox.Options{
 		Config: d.config, Engine: d.engine, Network: d.network, Handlers: d.handlers, Cgroups: d.cgroups,
-		Host: d.host, InitBinary: initBinary, Observe: observe, Changed: announcer.Pod,
+		Host: d.host, InitBinary: initBinary, Observe: observe, TaskCalls: d.metrics.Task.Begin, ShimCalls: d.metrics.Shim.Begin,
+		Changed: announcer.Pod,
 	}, d.containers)
 	d.containers.SetPods(d.pods)
 	d.onClose(func() error {
@@ -242,20 +243,23 @@ func (d *parts) makeStreaming(context.Context) error {
 	if err != nil {
 		return err
 	}
+	options.Observe = d.metrics.Sessions.Begin
 	d.streaming, err = streaming.NewServer(options, cri.Backend{Containers: d.containers, Pods: d.pods})
 	return err
 }
 
 func (d *parts) makeExporter(context.Context) error {
+	checks := []metrics.Check{
+		{Name: "runtime", Ready: d.engine.Ready},
+		{Name: "network", Ready: d.networkReady},
+	}
+	d.observeState(checks)
 	options, err := metricsOptions(d.config)
 	if err != nil || options.Address == "" {
 		return err
 	}
 	options.Live = []metrics.Check{{Name: "lists", Ready: func() error { return d.healthy(d.feedCtx) }}}
-	options.Ready = []metrics.Check{
-		{Name: "runtime", Ready: d.engine.Ready},
-		{Name: "network", Ready: d.networkReady},
-	}
+	options.Ready = checks
 	d.exporter, err = metrics.NewServer(d.metrics, options)
 	return err
 }

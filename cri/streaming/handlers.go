@@ -13,15 +13,15 @@ import (
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for _, method := range []string{"GET", "POST"} {
-		mux.HandleFunc(method+" /exec/{token}", once(s, s.serveExec))
-		mux.HandleFunc(method+" /attach/{token}", once(s, s.serveAttach))
-		mux.HandleFunc(method+" /portforward/{token}", once(s, s.servePortForward))
+		mux.HandleFunc(method+" /exec/{token}", once(s, "exec", s.serveExec))
+		mux.HandleFunc(method+" /attach/{token}", once(s, "attach", s.serveAttach))
+		mux.HandleFunc(method+" /portforward/{token}", once(s, "portforward", s.servePortForward))
 	}
 	return mux
 }
 
 // once takes the token's request, which must be one for this path, and serves it in a session.
-func once[T any](s *Server, serve func(w http.ResponseWriter, r *http.Request, req T)) http.HandlerFunc {
+func once[T any](s *Server, kind string, serve func(w http.ResponseWriter, r *http.Request, req T)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		pending, _ := s.tokens.take(r.PathValue("token"))
 		req, ok := pending.(T)
@@ -29,6 +29,7 @@ func once[T any](s *Server, serve func(w http.ResponseWriter, r *http.Request, r
 			http.Error(w, "this streaming URL was used before, has expired or never existed; ask for a new one", http.StatusNotFound)
 			return
 		}
+		defer s.cfg.Observe(kind)()
 		sw, sr, end := s.session(w, r)
 		defer end()
 		serve(sw, sr, req)

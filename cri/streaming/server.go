@@ -36,6 +36,9 @@ type Config struct {
 	CreationTimeout time.Duration
 	// DialTimeout bounds the connection to a pod's port; 0 means 10 seconds.
 	DialTimeout time.Duration
+	// Observe is told that a session began, by its kind ("exec", "attach", "portforward"), and
+	// by the function it returns that it ended; may be nil.
+	Observe func(kind string) (end func())
 }
 
 // Server hands out URLs for sessions and serves them.
@@ -95,6 +98,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.DialTimeout <= 0 {
 		c.DialTimeout = defaultDialTimeout
+	}
+	if c.Observe == nil {
+		c.Observe = func(string) func() { return func() {} }
 	}
 }
 
