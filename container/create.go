@@ -245,7 +245,7 @@ func (m *Manager) targetPID(c *Container) (uint32, error) {
 }
 
 func (m *Manager) planOf(operation string, root steps.Node, stage func(string)) steps.Plan {
-	return steps.Plan{Operation: operation, Root: root, Observe: m.Observe, Stage: stage}
+	return steps.Plan{Operation: operation, Root: root, Observe: m.Observe, Stage: stage, Failpoints: m.Failpoints}
 }
 
 func podName(pod *sandbox.Sandbox) string {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/shim"
+	"github.com/berth-run/berth/steps"
 )
 
 // ShimEvent takes what a pod's shim reports of a container (sandbox.Workloads).
@@ -91,17 +92,32 @@ func (m *Manager) cleanUp(c *Container) {
 		return
 	}
 	defer release()
-	if err := m.save(ctx, c, nil, func(*Record) {}); err != nil {
-		klog.FromContext(ctx).Error(err, "Cannot save a container's exit", "id", c.ID)
-		return // the shim keeps the only record of it
+	if err := m.planOf("ContainerExit", m.exitPlan(c), nil).Up(ctx); err != nil {
+		klog.FromContext(ctx).Error(err, "Cannot clean up after a container's exit", "id", c.ID)
 	}
-	if err := m.tasks.Delete(ctx, c.ID); err != nil {
-		klog.FromContext(ctx).Error(err, "Cannot delete the task of a container that has ended", "id", c.ID)
+}
+
+// exitPlan saves the exit and removes what is left of the process. The shim keeps
+// its own record of the exit until all of that is done.
+func (m *Manager) exitPlan(c *Container) steps.Node {
+	do := func(name string, action action) steps.Step {
+		return steps.Step{Name: name, Do: func(ctx context.Context) error { return action(ctx, c) }}
 	}
-	_ = m.closeForeign(ctx, c)
+	return steps.Seq{
+		do("record", func(ctx context.Context, c *Container) error { return m.save(ctx, c, nil, func(*Record) {}) }),
+		do("task", m.removeTask),
+		do("streams", m.closeForeign),
+		do("forget", m.forgetInShim),
+	}
+}
+
+// forgetInShim lets the pod's shim drop its record of the container. A shim that is
+// gone has forgotten everything.
+func (m *Manager) forgetInShim(ctx context.Context, c *Container) error {
 	if p := c.Pod.Shim(); p != nil {
-		_ = p.Client().Forget(ctx, c.ID) // a shim that is gone has forgotten everything
+		_ = p.Client().Forget(ctx, c.ID)
 	}
+	return nil
 }
 
 // undoStart takes back a start that a killed daemon left between runc's create and

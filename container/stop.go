@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/flight"
+	"github.com/berth-run/berth/steps"
 )
 
 // signalRetry is the pause before a signal that could not be delivered is sent again.
@@ -85,20 +86,32 @@ func (m *Manager) terminate(ctx context.Context, c *Container, call *flight.Call
 	if stop == nil {
 		stop = &stopper{deadline: time.Now(), kick: make(chan struct{}, 1)}
 	}
-	if time.Now().Before(stop.deadline) {
-		sig := c.stopSignal()
-		call.SetStage("waiting after " + unix.SignalName(sig))
-		if m.grace(ctx, c, sig, stop, exited) {
-			return nil
-		}
-	}
-	call.SetStage("waiting after SIGKILL")
-	return m.kill(ctx, c, exited)
+	return m.planOf("StopContainer", m.stopPlan(c, stop, exited), call.SetStage).Up(ctx)
 }
 
-// grace sends the signal until it is delivered, and reports whether the container
-// ended before the deadline, which may come closer meanwhile.
-func (m *Manager) grace(ctx context.Context, c *Container, sig unix.Signal, stop *stopper, exited <-chan struct{}) bool {
+// stopPlan asks the container to end, and makes it end.
+func (m *Manager) stopPlan(c *Container, stop *stopper, exited <-chan struct{}) steps.Node {
+	return steps.Seq{
+		steps.Step{Name: "grace", Do: func(ctx context.Context) error {
+			if time.Now().Before(stop.deadline) {
+				m.grace(ctx, c, c.stopSignal(), stop, exited)
+			}
+			return nil
+		}},
+		steps.Step{Name: "kill", Do: func(ctx context.Context) error {
+			select {
+			case <-exited:
+				return nil
+			default:
+				return m.kill(ctx, c, exited)
+			}
+		}},
+	}
+}
+
+// grace sends the signal until it is delivered, and returns when the container has
+// ended or the deadline has come, which may come closer meanwhile.
+func (m *Manager) grace(ctx context.Context, c *Container, sig unix.Signal, stop *stopper, exited <-chan struct{}) {
 	delivered := false
 	for {
 		if !delivered {
@@ -112,7 +125,7 @@ func (m *Manager) grace(ctx context.Context, c *Container, sig unix.Signal, stop
 		left := time.Until(stop.deadline)
 		c.mu.RUnlock()
 		if left <= 0 {
-			return false
+			return
 		}
 		if !delivered {
 			left = min(left, signalRetry)
@@ -121,7 +134,7 @@ func (m *Manager) grace(ctx context.Context, c *Container, sig unix.Signal, stop
 		select {
 		case <-exited:
 			timer.Stop()
-			return true
+			return
 		case <-stop.kick:
 		case <-timer.C:
 		}

@@ -43,7 +43,7 @@ func (c *Call) Age() time.Duration { return time.Since(c.started) }
 type Group struct {
 	mu    sync.Mutex
 	calls map[string]*Call
-	wg    sync.WaitGroup
+	idle  chan struct{} // closed when no call is under way; nil while nobody drains
 }
 
 // Do runs fn for key, or joins the call that runs for it, and returns its
@@ -59,7 +59,6 @@ func (g *Group) Do(ctx context.Context, key, what string, fn func(context.Contex
 		}
 		c = &Call{started: time.Now(), done: make(chan struct{})}
 		g.calls[key] = c
-		g.wg.Add(1)
 		go g.run(context.WithoutCancel(ctx), key, what, c, fn)
 	}
 	g.mu.Unlock()
@@ -80,13 +79,16 @@ func (g *Group) Do(ctx context.Context, key, what string, fn func(context.Contex
 // run executes fn. A panic becomes an error of this call rather than the end of
 // the daemon.
 func (g *Group) run(ctx context.Context, key, what string, c *Call, fn func(context.Context, *Call) (string, error)) {
-	defer g.wg.Done()
 	defer func() {
 		if p := recover(); p != nil {
 			c.id, c.err = "", fmt.Errorf("%s: panic in stage %q: %v: %w", what, c.Stage(), p, errdefs.ErrInternal)
 		}
 		g.mu.Lock()
 		delete(g.calls, key)
+		if g.idle != nil && len(g.calls) == 0 {
+			close(g.idle)
+			g.idle = nil
+		}
 		g.mu.Unlock()
 		close(c.done)
 	}()
@@ -103,8 +105,16 @@ func (g *Group) Len() int {
 // Drain waits until no call is under way or ctx ends; calls that begin
 // meanwhile are waited for too.
 func (g *Group) Drain(ctx context.Context) error {
-	idle := make(chan struct{})
-	go func() { g.wg.Wait(); close(idle) }()
+	g.mu.Lock()
+	if len(g.calls) == 0 {
+		g.mu.Unlock()
+		return nil
+	}
+	if g.idle == nil {
+		g.idle = make(chan struct{})
+	}
+	idle := g.idle
+	g.mu.Unlock()
 	select {
 	case <-idle:
 		return nil

@@ -38,6 +38,20 @@ func (m *Manager) workingPart(s *Sandbox) steps.Node {
 	}
 }
 
+// stopPlan is what StopPodSandbox undoes.
+func (m *Manager) stopPlan(s *Sandbox) steps.Node {
+	return steps.Seq{
+		m.step(s, "stopped", nil, m.markStopped),
+		m.workingPart(s),
+		m.step(s, "containers", nil, m.stopContainers),
+	}
+}
+
+// removePlan is what RemovePodSandbox undoes, and recovery of a half-made pod.
+func (m *Manager) removePlan(s *Sandbox) steps.Node {
+	return steps.Seq{m.plan(s), m.step(s, "containers", nil, m.removeContainers)}
+}
+
 type action func(context.Context, *Sandbox) error
 
 func (m *Manager) step(s *Sandbox, name string, do, undo action) steps.Step {
@@ -119,4 +133,16 @@ func (m *Manager) removeNamespaces(ctx context.Context, s *Sandbox) error {
 // markReady writes what the pod got, in one transaction, once all of it exists.
 func (m *Manager) markReady(ctx context.Context, s *Sandbox) error {
 	return m.save(ctx, s, func(r *Record) { r.Phase = Ready })
+}
+
+func (m *Manager) markStopped(ctx context.Context, s *Sandbox) error {
+	return m.save(ctx, s, func(r *Record) { r.Phase = Stopped })
+}
+
+func (m *Manager) stopContainers(ctx context.Context, s *Sandbox) error {
+	return m.workloads.StopPod(ctx, s.ID)
+}
+
+func (m *Manager) removeContainers(ctx context.Context, s *Sandbox) error {
+	return m.workloads.RemovePod(ctx, s.ID)
 }

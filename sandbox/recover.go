@@ -11,7 +11,6 @@ import (
 	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/sandbox/netns"
 	"github.com/berth-run/berth/shim"
-	"github.com/berth-run/berth/steps"
 )
 
 // recoveryParallelism bounds how many pods are looked at side by side at start.
@@ -101,11 +100,7 @@ func (m *Manager) resume(ctx context.Context, s *Sandbox) error {
 
 // undo takes apart a pod that was being made when the daemon ended.
 func (m *Manager) undo(ctx context.Context, s *Sandbox) error {
-	if err := m.workloads.RemovePod(ctx, s.ID); err != nil {
-		return err
-	}
-	root := m.plan(s).(steps.Seq)
-	if err := m.planOf("Recover", root, nil).Down(ctx); err != nil {
+	if err := m.planOf("RecoverPodSandbox", m.removePlan(s), nil).Down(ctx); err != nil {
 		return err
 	}
 	m.forget(s)

@@ -151,7 +151,7 @@ func (m *Manager) recorded(ctx context.Context, s *Sandbox) bool {
 }
 
 func (m *Manager) planOf(operation string, root steps.Node, stage func(string)) steps.Plan {
-	return steps.Plan{Operation: operation, Root: root, Observe: m.Observe, Stage: stage}
+	return steps.Plan{Operation: operation, Root: root, Observe: m.Observe, Stage: stage, Failpoints: m.Failpoints}
 }
 
 func (m *Manager) add(s *Sandbox) {

@@ -36,14 +36,7 @@ func (m *Manager) stop(ctx context.Context, s *Sandbox, call *flight.Call) error
 		return nil
 	}
 	name := describe(s.Config.GetMetadata())
-	call.SetStage("containers")
-	if err := m.workloads.StopPod(ctx, s.ID); err != nil {
-		return fmt.Errorf("%s: stop its containers: %w", name, err)
-	}
-	if err := m.planOf("StopPodSandbox", m.workingPart(s), call.SetStage).Down(ctx); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if err := m.save(ctx, s, func(r *Record) { r.Phase = Stopped }); err != nil {
+	if err := m.planOf("StopPodSandbox", m.stopPlan(s), call.SetStage).Down(ctx); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	klog.FromContext(ctx).Info("Pod is stopped", "pod", klog.KRef(s.Config.Metadata.Namespace, s.Config.Metadata.Name), "id", s.ID)
@@ -77,11 +70,7 @@ func (m *Manager) remove(ctx context.Context, s *Sandbox, call *flight.Call) err
 		return err
 	}
 	name := describe(s.Config.GetMetadata())
-	call.SetStage("containers")
-	if err := m.workloads.RemovePod(ctx, s.ID); err != nil {
-		return fmt.Errorf("%s: remove its containers: %w", name, err)
-	}
-	if err := m.planOf("RemovePodSandbox", m.plan(s), call.SetStage).Down(ctx); err != nil {
+	if err := m.planOf("RemovePodSandbox", m.removePlan(s), call.SetStage).Down(ctx); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	m.forget(s)
