@@ -30,6 +30,9 @@ func (a *applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []m
 	if err == nil {
 		err = a.f.checkDiff(desc, d.Digest)
 	}
+	if err == nil {
+		err = a.f.p.s.reached(ctx, pullLayerApplied)
+	}
 	if err != nil {
 		a.f.fail(cause(ctx, err))
 		return d, err

@@ -59,9 +59,12 @@ func (p *pull) downloadOnce(ctx context.Context, desc ocispec.Descriptor, failed
 	if err := p.copyBlob(w, t, tee); err != nil {
 		return err
 	}
+	if err := p.s.reached(ctx, pullBlobWritten); err != nil {
+		return err
+	}
 	err = w.Commit(ctx, desc.Size, desc.Digest)
 	if err == nil || errdefs.IsAlreadyExists(err) {
-		return nil
+		return p.s.reached(ctx, pullBlobStored)
 	}
 	if !errdefs.IsFailedPrecondition(err) {
 		return fmt.Errorf("storing %s: %w", failed.What, err)

@@ -5,6 +5,8 @@ import (
 
 	"github.com/containerd/containerd/v2/defaults"
 	"github.com/containerd/containerd/v2/version"
+
+	"github.com/berth-run/berth/failpoint"
 )
 
 // Options configure a [Service]. The zero value of each field selects the
@@ -74,6 +76,9 @@ type Options struct {
 	// UsageMaxAge is the age from which disk usage figures are refreshed in
 	// the background when somebody asks for them. Default 10 s.
 	UsageMaxAge time.Duration
+
+	// Failpoints are hit between the effects of pulls and removals; nil has none.
+	Failpoints *failpoint.Set
 
 	// Hooks are told what pulls do. Nil fields are skipped.
 	Hooks Hooks

@@ -38,6 +38,9 @@ func (p *pull) work(ctx context.Context) (string, error) {
 	p.reg = reg
 	defer reg.close()
 	desc, err := p.resolve(ctx)
+	if err == nil {
+		err = p.s.reached(ctx, pullResolved)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -100,9 +103,18 @@ func (p *pull) bring(ctx context.Context, desc ocispec.Descriptor) (id string, e
 		if rerr := release(err != nil); rerr != nil && err == nil {
 			id, err = "", rerr
 		}
+		if err == nil {
+			err = p.s.reached(ctx, pullReleased)
+		}
 	}()
+	if err := p.s.reached(ctx, pullLeased); err != nil {
+		return "", err
+	}
 	p.progress.stage("fetching")
 	t, err := p.fetchAndUnpack(ctx, desc)
+	if err == nil {
+		err = p.s.reached(ctx, pullFetched)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -137,6 +149,9 @@ func (p *pull) commitLocked(ctx context.Context, t *target) error {
 			return fmt.Errorf("writing image record %q: %w", name, err)
 		}
 		changed[name] = record{target: t, pinned: isPinned(img.Labels)}
+		if err := p.s.reached(ctx, pullRecorded); err != nil {
+			return err
+		}
 	}
 	p.s.idx.set(changed, nil)
 	return nil

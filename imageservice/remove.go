@@ -39,10 +39,19 @@ func (s *Service) Remove(ctx context.Context, ref string) error {
 }
 
 func (s *Service) remove(ctx context.Context, id string) error {
+	if err := s.reached(ctx, removeBegun); err != nil {
+		return err
+	}
 	if err := s.removeRecords(ctx, id); err != nil {
 		return err
 	}
-	return s.collect(ctx)
+	if err := s.reached(ctx, removeUnreferenced); err != nil {
+		return err
+	}
+	if err := s.collect(ctx); err != nil {
+		return err
+	}
+	return s.reached(ctx, removeCollected)
 }
 
 // removeRecords deletes every record of an image. The last one is deleted last,
@@ -63,6 +72,9 @@ func (s *Service) removeRecords(ctx context.Context, id string) error {
 			return fmt.Errorf("deleting image record %q: %w", name, err)
 		}
 		s.idx.set(nil, []string{name})
+		if err := s.reached(ctx, removeRecorded); err != nil {
+			return err
+		}
 	}
 	return nil
 }

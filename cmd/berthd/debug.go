@@ -9,16 +9,19 @@ import (
 	"net/http/pprof"
 	"os"
 	"time"
+
+	"github.com/berth-run/berth/failpoint"
 )
 
-// debugServer answers for /debug/pprof/ on a unix socket that only root can open:
-// profiles and goroutine dumps of a daemon that misbehaves, without a restart.
+// debugServer answers on a unix socket that only root can open: /debug/pprof/ has
+// profiles and goroutine dumps of a daemon that misbehaves, without a restart, and
+// /failpoints lets tests break it.
 type debugServer struct {
 	listener net.Listener
 	server   *http.Server
 }
 
-func newDebugServer(socket string) (*debugServer, error) {
+func newDebugServer(socket string, points *failpoint.Set) (*debugServer, error) {
 	l, err := listen(socket)
 	if err != nil {
 		return nil, fmt.Errorf("debug socket: %w", err)
@@ -27,6 +30,8 @@ func newDebugServer(socket string) (*debugServer, error) {
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.Handle("/failpoints", points.Handler())
+	mux.Handle("/failpoints/", points.Handler())
 	return &debugServer{l, &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}}, nil
 }
 

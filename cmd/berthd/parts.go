@@ -24,15 +24,18 @@ import (
 	"github.com/berth-run/berth/cri/streaming"
 	"github.com/berth-run/berth/engine"
 	"github.com/berth-run/berth/events"
+	"github.com/berth-run/berth/failpoint"
 	"github.com/berth-run/berth/handler"
 	"github.com/berth-run/berth/imageservice"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
+	"github.com/berth-run/berth/steps"
 )
 
 // parts are what the daemon is made of, made in the order of the fields.
 type parts struct {
 	config     *config.Config
+	failpoints *failpoint.Set
 	find       *companions.Finder
 	host       *hostinfo.Info
 	cgroups    *cgroup.Host
@@ -64,7 +67,7 @@ func assemble(ctx context.Context, c *config.Config) (_ *parts, err error) {
 		}
 	}()
 	for _, part := range []func(context.Context) error{
-		d.makeDirectories, d.lookAround, d.openEngine, d.makeHandlers, d.makeNetwork, d.makeImages,
+		d.armFailpoints, d.makeDirectories, d.lookAround, d.openEngine, d.makeHandlers, d.makeNetwork, d.makeImages,
 		d.makePods, d.makeStats, d.makeStreaming, d.makeExporter,
 	} {
 		if err := part(ctx); err != nil {
@@ -166,6 +169,7 @@ func (d *parts) savePodCIDR(cidr string) error {
 func (d *parts) makeImages(context.Context) (err error) {
 	options := imageOptions(d.config)
 	options.RuntimeHandlers = d.handlers.Snapshotters()
+	options.Failpoints = d.failpoints
 	options.Hooks = imageHooks(d.metrics)
 	if d.images, err = imageservice.New(d.engine.Client, options); err != nil {
 		return err
@@ -183,12 +187,12 @@ func (d *parts) makePods(context.Context) error {
 	}
 	d.containers = container.New(container.Options{
 		Config: d.config, Engine: d.engine, Images: d.images, Cgroups: d.cgroups, Host: d.host,
-		CDI: devices(d.config), Observe: observe, TaskCalls: d.metrics.Task.Begin, Changed: announcer.Container, Forgotten: d.forgetUsage,
+		CDI: devices(d.config), Failpoints: d.failpoints, Observe: observe, TaskCalls: d.metrics.Task.Begin, Changed: announcer.Container, Forgotten: d.forgetUsage,
 	})
 	announcer.Containers = d.containers
 	d.pods = sandbox.New(sandbox.Options{
 		Config: d.config, Engine: d.engine, Network: d.network, Handlers: d.handlers, Cgroups: d.cgroups,
-		Host: d.host, InitBinary: initBinary, Observe: observe, TaskCalls: d.metrics.Task.Begin, ShimCalls: d.metrics.Shim.Begin,
+		Host: d.host, InitBinary: initBinary, Failpoints: d.failpoints, Observe: observe, TaskCalls: d.metrics.Task.Begin, ShimCalls: d.metrics.Shim.Begin,
 		Changed: announcer.Pod,
 	}, d.containers)
 	d.containers.SetPods(d.pods)
@@ -273,14 +277,25 @@ func (d *parts) networkReady() error {
 
 // recover takes up what earlier daemons left running.
 func (d *parts) recover(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{
-		d.images.Recover, d.pods.Load, d.containers.Load, d.containers.Resume, d.pods.Resume,
-	} {
-		if err := step(ctx); err != nil {
-			return fmt.Errorf("take up what runs on this node: %w", err)
-		}
+	plan := steps.Plan{Operation: recoverOperation, Root: d.recoverPlan(), Failpoints: d.failpoints}
+	if err := plan.Up(ctx); err != nil {
+		return fmt.Errorf("take up what runs on this node: %w", err)
 	}
 	return nil
+}
+
+// recoverOperation names start-up recovery among the failpoints.
+const recoverOperation = "Recover"
+
+// recoverPlan is what a daemon does before it serves.
+func (d *parts) recoverPlan() steps.Node {
+	return steps.Seq{
+		steps.Step{Name: "images", Do: func(ctx context.Context) error { return d.images.Recover(ctx) }},
+		steps.Step{Name: "pods", Do: func(ctx context.Context) error { return d.pods.Load(ctx) }},
+		steps.Step{Name: "containers", Do: func(ctx context.Context) error { return d.containers.Load(ctx) }},
+		steps.Step{Name: "resume-containers", Do: func(ctx context.Context) error { return d.containers.Resume(ctx) }},
+		steps.Step{Name: "resume-pods", Do: func(ctx context.Context) error { return d.pods.Resume(ctx) }},
+	}
 }
 
 func (d *parts) server() *grpc.Server {

@@ -31,7 +31,7 @@ func run(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	debug, err := newDebugServer(c.Paths().DebugSocket())
+	debug, err := newDebugServer(c.Paths().DebugSocket(), d.failpoints)
 	if err != nil {
 		return err
 	}
