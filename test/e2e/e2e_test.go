@@ -47,6 +47,7 @@ func TestKubelet(t *testing.T) {
 	t.Run("OOM", func(t *testing.T) { testOOM(t, k) })
 	t.Run("Unhealthy", func(t *testing.T) { testUnhealthy(t, k) })
 	t.Run("Stats", func(t *testing.T) { testStats(t, k) })
+	t.Run("RuntimeCrash", func(t *testing.T) { testRuntimeCrash(t, k, r) })
 	for _, f := range remove {
 		f()
 	}

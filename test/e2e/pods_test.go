@@ -180,6 +180,41 @@ func testStats(t *testing.T, k *Kubelet) {
 	})
 }
 
+// testRuntimeCrash checks that the kubelet finds the same running containers again when
+// the runtime was killed.
+func testRuntimeCrash(t *testing.T, k *Kubelet, r *runtime) {
+	if r.crash == nil {
+		t.Skip("containerd as the reference is not killed")
+	}
+	before, err := k.Pod(t.Context(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.crash(t)
+	await(t, k, "exec to work again", func(ctx context.Context) error {
+		out, _, err := k.Exec(ctx, "web", "tools", "", "cat", "/shared/file")
+		if err == nil && out != "from-init\n" {
+			err = fmt.Errorf("its output is %q", out)
+		}
+		return err
+	})
+	after := awaitPod(t, k, "web", "to be ready", func(p *Pod) string {
+		if !p.Ready() {
+			return "it is not ready"
+		}
+		return ""
+	})
+	for _, name := range []string{"server", "tools", "sidecar"} {
+		was, is := before.Container(name), after.Container(name)
+		if is.ContainerID != was.ContainerID || is.RestartCount != was.RestartCount {
+			t.Errorf("container %s is %+v, was %+v before the crash", name, is, was)
+		}
+	}
+	if before.Status.PodIP != after.Status.PodIP {
+		t.Errorf("the pod's address is %s, was %s", after.Status.PodIP, before.Status.PodIP)
+	}
+}
+
 // testRemoval checks that nothing of the pods is left once their manifests are gone.
 // The kubelet removes sandboxes in its garbage collection, once a minute.
 func testRemoval(t *testing.T, k *Kubelet, r *runtime) {

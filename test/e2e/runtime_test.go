@@ -17,6 +17,8 @@ import (
 // runtime is what the kubelet runs on.
 type runtime struct {
 	bin, socket string
+	// crash kills the daemon and starts it again; nil where that is not tested.
+	crash func(t *testing.T)
 }
 
 // startRuntime starts berthd, or with BERTH_E2E_RUNTIME=containerd the reference, on
@@ -24,7 +26,11 @@ type runtime struct {
 func startRuntime(t *testing.T, bin, certs string) *runtime {
 	t.Helper()
 	if os.Getenv("BERTH_E2E_RUNTIME") != "containerd" {
-		return &runtime{bin: bin, socket: daemon.Start(t, daemon.Options{Certs: certs, LogLevel: "info"}).Socket}
+		d := daemon.Start(t, daemon.Options{Certs: certs, LogLevel: "info"})
+		return &runtime{bin: bin, socket: d.Socket, crash: func(t *testing.T) {
+			d.Kill(t)
+			d.Start(t)
+		}}
 	}
 	containerd, err := reference.Start(t.Context(), bin, certs)
 	if err != nil {
