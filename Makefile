@@ -149,6 +149,12 @@ test: deps build busybox ## run all tests, the CRI validation suite included
 e2e: deps build busybox $(BIN)/kubelet ## run a real kubelet on Berth (its build takes some 5 minutes)
 	@BERTH_E2E=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e
 
+# QEMU emulates the machine: no /dev/kvm. The kernel goes to build/vm, nothing of it is installed.
+.PHONY: vm
+vm: DEBS += e2fsprogs qemu-system-x86
+vm: deps build busybox ## run berthd on cgroup v2 alone, in an emulated machine (some minutes)
+	@BERTH_VM=1 $(GO) test -count=1 -v -timeout 30m ./test/vm
+
 .PHONY: lint
 lint: ## check formatting and vet
 	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \

@@ -2,6 +2,7 @@ package images
 
 import (
 	"fmt"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -30,6 +31,16 @@ func PushAll(reg *registry.Registry) error {
 		return err
 	}
 	return s.PushOwn(reg)
+}
+
+// Image builds the image of the suite or of Berth's own tests that has a name.
+func (s *Set) Image(name string) (v1.Image, error) {
+	for _, e := range append(s.suite(), s.own()...) {
+		if slices.Contains(e.names, name) {
+			return e.build()
+		}
+	}
+	return nil, fmt.Errorf("there is no image %q for tests", name)
 }
 
 // PushSuite pushes the images of the CRI validation suite.
