@@ -87,8 +87,8 @@ critools: $(CRITOOLS_BINS)
 # $(call pinned,MODULE): the version that the module of the first prerequisite pins, e.g. v1.5.2.
 pinned = $$($(GO) list -C $(<D) -m -f '{{.Version}}' $(1))
 
-# A static program without cgo out of the module of the first prerequisite: $(call companion,LDFLAGS).
-companion = @echo "building $(@F)"; CGO_ENABLED=0 $(GO) build -C $(<D) -trimpath -ldflags "-s -w $(1)"
+# $(call companion,LDFLAGS[,NAME]): a static program without cgo out of the module of the first prerequisite.
+companion = @echo "building $(or $(2),$(@F))"; CGO_ENABLED=0 $(GO) build -C $(<D) -trimpath -ldflags "-s -w $(1)"
 
 # runc needs cgo (its first stage is C) and libseccomp; static, so that an exec costs no dynamic linking.
 $(BIN)/runc: $(COMP)/runc/go.mod $(COMP)/runc/go.sum
@@ -106,7 +106,7 @@ $(CONTAINERD_BINS): $(COMP)/containerd/go.mod $(COMP)/containerd/go.sum
 # One go build for all plugins: the grouped target (&:) runs once.
 $(CNI_BINS) &: $(COMP)/cni/go.mod $(COMP)/cni/go.sum
 	@mkdir -p $(BIN)/cni
-	$(call companion,-X $(CNI)/pkg/utils/buildversion.BuildVersion=$(call pinned,$(CNI))) \
+	$(call companion,-X $(CNI)/pkg/utils/buildversion.BuildVersion=$(call pinned,$(CNI)),CNI plugins) \
 		-o $(abspath $(BIN)/cni)/ $(addprefix $(CNI)/plugins/,$(CNI_PLUGINS))
 
 CRITOOLS_LDFLAGS = -X $(CRITOOLS)/pkg/version.Version=$(call pinned,$(CRITOOLS))
