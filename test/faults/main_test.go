@@ -1,0 +1,60 @@
+package faults
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/berth-run/berth/test/daemon"
+	"github.com/berth-run/berth/test/images"
+)
+
+// all says that the whole matrix and the long forms of the other tests are asked for.
+func all() bool { return os.Getenv("BERTH_FAULTS") == "all" }
+
+// only is a part of the names of the failpoints to go through, for one who looks for a
+// mistake.
+func only() string { return os.Getenv("BERTH_FAULTS_ONLY") }
+
+// modes are the ways to run containerd.
+var modes = map[string]daemon.Options{"embedded": {}, "external": {External: true}}
+
+// commonImages are there from the start.
+var commonImages = []string{images.Busybox, images.Volumes}
+
+// launch starts a daemon for a test of many rounds.
+func launch(t *testing.T, opts daemon.Options) *daemon.Daemon {
+	t.Helper()
+	d := daemon.Start(t, opts)
+	for _, image := range commonImages {
+		d.Pull(t, image)
+	}
+	return d
+}
+
+// both runs a test on a daemon of its own in each mode.
+func both(t *testing.T, test func(t *testing.T, d *daemon.Daemon)) {
+	t.Helper()
+	daemon.Require(t)
+	for name, opts := range modes {
+		t.Run(name, func(t *testing.T) { test(t, launch(t, opts)) })
+	}
+}
+
+// selected thins out the points where not all are asked for.
+func selected(points []string, every int) []string {
+	var out []string
+	for i, p := range points {
+		if only() != "" {
+			if strings.Contains(p, only()) {
+				out = append(out, p)
+			}
+		} else if all() || i%every == 0 {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func background() context.Context { return context.Background() }
