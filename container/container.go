@@ -39,6 +39,7 @@ type Container struct {
 	mu        sync.RWMutex
 	record    Record
 	hidden    bool // being created or removed: not listed
+	failed    bool // could be neither made nor undone
 	running   bool
 	pid       uint32
 	startedAt time.Time
@@ -129,6 +130,13 @@ func (c *Container) isHidden() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.hidden
+}
+
+// halfMade says that the container could be neither made nor undone.
+func (c *Container) halfMade() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.failed || c.record.Phase == Creating
 }
 
 func (c *Container) set(change func()) {

@@ -42,11 +42,11 @@ func (m *Manager) Create(ctx context.Context, podID string, config *runtimeapi.C
 	}
 	what := fmt.Sprintf("CreateContainer of %q in pod sandbox %s", config.GetMetadata().GetName(), pod.ID)
 	return m.flights.Do(ctx, "create/"+key(pod.ID, config.GetMetadata()), what, func(ctx context.Context, call *flight.Call) (string, error) {
-		if id, err := m.existing(pod, config); id != "" || err != nil {
-			return id, err
-		}
 		ctx, cancel := m.bounded(ctx)
 		defer cancel()
+		if id, err := m.existing(ctx, pod, config); id != "" || err != nil {
+			return id, err
+		}
 		call.SetStage("waiting for a turn")
 		release, err := m.slot(ctx)
 		if err != nil {
@@ -93,12 +93,19 @@ func validateLogPath(dir, file string) error {
 	return nil
 }
 
-// existing answers a request whose key is taken.
-func (m *Manager) existing(pod *sandbox.Sandbox, config *runtimeapi.ContainerConfig) (string, error) {
+// existing answers a request whose key is taken. A container that could not be made, and
+// not be undone either, is undone now: its name is not reserved.
+func (m *Manager) existing(ctx context.Context, pod *sandbox.Sandbox, config *runtimeapi.ContainerConfig) (string, error) {
 	m.mu.Lock()
 	c := m.byKey[key(pod.ID, config.GetMetadata())]
 	m.mu.Unlock()
 	if c == nil {
+		return "", nil
+	}
+	if c.halfMade() {
+		if err := m.remove(ctx, c); err != nil {
+			return "", fmt.Errorf("undo what an earlier try left of it: %w", err)
+		}
 		return "", nil
 	}
 	if c.State() == runtimeapi.ContainerState_CONTAINER_EXITED {
@@ -133,7 +140,7 @@ func (m *Manager) settleFailed(c *Container, err error) {
 		return
 	}
 	c.set(func() {
-		c.hidden = false
+		c.hidden, c.failed = false, true
 		c.record.Phase = Exited
 		c.record.Exit = &Exit{FinishedAt: time.Now(), Code: exitCannotRun, Reason: ReasonCannotRun, Message: err.Error()}
 	})

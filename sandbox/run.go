@@ -48,11 +48,11 @@ func (m *Manager) Run(ctx context.Context, config *runtimeapi.PodSandboxConfig, 
 	}
 	what := "RunPodSandbox of " + describe(config.GetMetadata())
 	return m.flights.Do(ctx, key(config.GetMetadata()), what, func(ctx context.Context, call *flight.Call) (string, error) {
-		if id, err := m.existing(config, handlerName); id != "" || err != nil {
-			return id, err
-		}
 		ctx, cancel := m.bounded(ctx)
 		defer cancel()
+		if id, err := m.existing(ctx, config, handlerName); id != "" || err != nil {
+			return id, err
+		}
 		call.SetStage("waiting for a turn")
 		release, err := m.slot(ctx)
 		if err != nil {
@@ -94,8 +94,9 @@ func (m *Manager) place(s *Sandbox) (err error) {
 	return err
 }
 
-// existing answers a request whose key is taken.
-func (m *Manager) existing(config *runtimeapi.PodSandboxConfig, handlerName string) (string, error) {
+// existing answers a request whose key is taken. A pod that could not be made, and not
+// be undone either, is undone now: its name is not reserved.
+func (m *Manager) existing(ctx context.Context, config *runtimeapi.PodSandboxConfig, handlerName string) (string, error) {
 	m.mu.Lock()
 	s := m.byKey[key(config.GetMetadata())]
 	m.mu.Unlock()
@@ -103,6 +104,12 @@ func (m *Manager) existing(config *runtimeapi.PodSandboxConfig, handlerName stri
 		return "", nil
 	}
 	name := describe(config.GetMetadata())
+	if s.Phase() == Creating {
+		if err := m.Remove(ctx, s.ID); err != nil {
+			return "", fmt.Errorf("undo what an earlier try left of it: %w", err)
+		}
+		return "", nil
+	}
 	if !s.Ready() {
 		return "", fmt.Errorf("%s exists as sandbox %s and is stopped: remove it, or ask for the next attempt: %w", name, s.ID, errdefs.ErrAlreadyExists)
 	}

@@ -121,6 +121,9 @@ func (p *process) pid() int {
 }
 
 func (p *process) alive() bool {
+	if p == nil {
+		return false // it never came up
+	}
 	select {
 	case <-p.exited:
 		return false

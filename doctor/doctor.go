@@ -1,0 +1,141 @@
+// Package doctor compares what Berth has on record with what is on the host, and finds,
+// and removes, what does not belong.
+//
+// Every effect that Berth has on a host is named by the ID of the pod or container that
+// it is for, and is made after the record and removed before it. So the host is looked
+// at first, the records are read then, and what has no record by then and is still there
+// after that belongs to nobody, also while a daemon is at work.
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+
+	containerd "github.com/containerd/containerd/v2/client"
+
+	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/config"
+)
+
+// Finding is a thing on the host that does not belong there.
+type Finding struct {
+	// Kind is a word for what it is: "mount", "shim", "cgroup", "veth", …
+	Kind string `json:"kind"`
+	// Name says which one.
+	Name string `json:"name"`
+	// ID is the pod or container that it was for, as far as that can be told.
+	ID string `json:"id,omitempty"`
+
+	// order is when it is removed: a process before the mounts that it uses.
+	order int
+	fix   func(context.Context) error
+}
+
+// String is the finding in a line.
+func (f Finding) String() string { return f.Kind + " " + f.Name }
+
+// The order of removal.
+const (
+	orderProcess = iota
+	orderNetwork
+	orderObject
+	orderMount
+	orderCgroup
+	orderFile
+)
+
+// Doctor looks at one instance of Berth.
+type Doctor struct {
+	Paths config.Paths
+	// Cgroups of the host.
+	Cgroups *cgroup.Host
+	// Bridge is the bridge of the built-in network, empty where that is off.
+	Bridge string
+	// Records reads the IDs of all pods and containers on record.
+	Records func(context.Context) (map[string]bool, error)
+	// Client is a containerd that runs; without one, its snapshots and leases are not
+	// looked at.
+	Client *containerd.Client
+	// Alone says that no other instance of Berth runs on this host: only then it can be
+	// told whose cgroups there are.
+	Alone bool
+	// Detach makes CNI plugins forget a pod; nil leaves that to the daemon.
+	Detach func(ctx context.Context, podID string) error
+}
+
+// id is how pods and containers are named; shortID is the part that names sockets.
+var (
+	id      = regexp.MustCompile(`[0-9a-f]{64}`)
+	shortID = regexp.MustCompile(`^[0-9a-f]{32}`)
+)
+
+// survey is everything on the host that is named by an ID.
+func (d *Doctor) survey(ctx context.Context) ([]Finding, error) {
+	var all []Finding
+	var errs []error
+	for _, look := range []func(context.Context) ([]Finding, error){
+		d.shims, d.mounts, d.veths, d.attachments, d.cgroups, d.files, d.objects,
+	} {
+		found, err := look(ctx)
+		all, errs = append(all, found...), append(errs, err)
+	}
+	return all, errors.Join(errs...)
+}
+
+// Examine lists what does not belong, in the order in which it can be removed.
+func (d *Doctor) Examine(ctx context.Context) ([]Finding, error) {
+	first, err := d.survey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known, err := d.Records(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the records: %w", err)
+	}
+	suspects := map[string]bool{}
+	for _, f := range first {
+		if !belongs(f.ID, known) {
+			suspects[f.String()] = true
+		}
+	}
+	if len(suspects) == 0 {
+		return nil, nil
+	}
+	second, err := d.survey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := slices.DeleteFunc(second, func(f Finding) bool { return !suspects[f.String()] })
+	slices.SortStableFunc(found, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.Name, b.Name))
+	})
+	return found, nil
+}
+
+// belongs says that an ID, or the beginning of one, is on record.
+func belongs(thing string, known map[string]bool) bool {
+	if len(thing) == 64 {
+		return known[thing]
+	}
+	for k := range known {
+		if thing != "" && len(k) > len(thing) && k[:len(thing)] == thing {
+			return true
+		}
+	}
+	return false
+}
+
+// Fix removes one thing.
+func (d *Doctor) Fix(ctx context.Context, f Finding) error {
+	if f.fix == nil {
+		return fmt.Errorf("%s: cannot be removed from here", f)
+	}
+	if err := f.fix(ctx); err != nil {
+		return fmt.Errorf("%s: %w", f, err)
+	}
+	return nil
+}
