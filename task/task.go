@@ -188,7 +188,8 @@ func (s *Service) Resize(ctx context.Context, id, execID string, width, height u
 	return s.fail(ctx, "resize the terminal", err)
 }
 
-// Update changes the resources of a running container.
+// Update changes the resources of a running container; a value that the kernel does not
+// take is errdefs.ErrInvalidArgument.
 func (s *Service) Update(ctx context.Context, id string, r *specs.LinuxResources) (err error) {
 	res, err := typeurl.MarshalAnyToProto(r)
 	if err != nil {
@@ -197,7 +198,10 @@ func (s *Service) Update(ctx context.Context, id string, r *specs.LinuxResources
 	ctx, end := s.begin(ctx, "Update")
 	defer func() { end(err) }()
 	_, err = s.client.TaskService().Update(ctx, &tasks.UpdateTaskRequest{ContainerID: id, Resources: res})
-	return s.fail(ctx, "update the resources", err)
+	if err = s.fail(ctx, "update the resources", err); refused(err) {
+		err = fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	return err
 }
 
 // State is what containerd says about a task.
@@ -260,6 +264,13 @@ func ignoreNotFound(err error) error {
 		return nil
 	}
 	return err
+}
+
+// refused says that the kernel has no such cgroup file, or does not take such a value in
+// it. The runtimes have no code for that either.
+func refused(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "unable to set unified resource") ||
+		strings.Contains(err.Error(), unix.EINVAL.Error()))
 }
 
 func mountsToProto(mounts []mount.Mount) []*types.Mount {

@@ -106,6 +106,16 @@ func (d *detector) swap() {
 		found, _ := filepath.Glob(filepath.Join(d.host(c.Root), "*", "memory.swap.max"))
 		d.info.Swap = len(found) > 0
 	}
+	if !d.info.Swap && d.ownCgroup() == "/" {
+		d.info.Swap = d.swapByKernel()
+	}
+}
+
+// swapByKernel is for a machine without any cgroup yet, on which nothing but the root
+// cgroup can be looked at: a kernel with swap accounts for it unless told not to.
+func (d *detector) swapByKernel() bool {
+	off := slices.Contains(strings.Fields(d.text(d.proc("cmdline"))), "swapaccount=0")
+	return !off && exists(d.proc("swaps"))
 }
 
 // ownCgroup is this process's path in the unified hierarchy.

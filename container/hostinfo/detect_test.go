@@ -2,6 +2,7 @@ package hostinfo
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -170,11 +171,26 @@ func TestPoorHost(t *testing.T) {
 	}
 }
 
-// TestSwapAtRoot: a daemon in the root cgroup, which has no limits, looks at a child.
+// TestSwapAtRoot: a daemon in the root cgroup, which has no limits, looks at a child, and
+// at the kernel where there is none.
 func TestSwapAtRoot(t *testing.T) {
-	i := detect(t, tree(t, common, full, map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/init.scope/memory.swap.max": "max"}))
-	if !i.Swap {
-		t.Error("swap accounting not found")
+	const own = "sys/fs/cgroup/system.slice/berth.service/memory.swap.max"
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  bool
+	}{
+		"a child":        {map[string]string{"sys/fs/cgroup/init.scope/memory.swap.max": "max"}, true},
+		"no child":       {map[string]string{"proc/swaps": ""}, true},
+		"no accounting":  {map[string]string{"proc/swaps": "", "proc/cmdline": "ro swapaccount=0\n"}, false},
+		"no swap at all": {nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{"proc/self/cgroup": "0::/\n", own: "-"}
+			maps.Copy(files, c.files)
+			if i := detect(t, tree(t, common, full, files)); i.Swap != c.want {
+				t.Errorf("swap accounting %v, want %v", i.Swap, c.want)
+			}
+		})
 	}
 }
 
