@@ -1,0 +1,80 @@
+package measure
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/test/bench/report"
+	"github.com/berth-run/berth/test/bench/side"
+)
+
+// | figure | how |
+// | --- | --- |
+// | list.pods, .containers | latency of the List calls at 100 pods |
+// | list.container-stats, .pod-stats | latency of the stats calls at 100 pods, after more than a second without any, so that no short-lived cache answers |
+var list = Measurement{
+	Names: []string{"list"}, Title: "List and stats calls at 100 pods", Loaded: true,
+	Full: Plan{20, 45 * time.Second}, Quick: Plan{5, 12 * time.Second},
+	Run: func(ctx context.Context, e *Env) error {
+		return e.rounds(ctx, func(int) error {
+			for _, q := range queries() {
+				if q.fresh {
+					settle(ctx, 1100*time.Millisecond)
+				}
+				err := e.interleaved(ctx, func(s *side.Side) error { return e.ask(ctx, s, q) })
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	},
+}
+
+// query is a call that lists; it returns how many entries came.
+type query struct {
+	name, title string
+	repeat      int  // how often it is made in a round
+	fresh       bool // what was found out a second ago is not to be the answer
+	call        func(ctx context.Context, s *side.Side) (int, error)
+}
+
+func queries() []query {
+	return []query{
+		{"pods", "ListPodSandbox", 5, false, func(ctx context.Context, s *side.Side) (int, error) {
+			r, err := s.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
+			return len(r.GetItems()), err
+		}},
+		{"containers", "ListContainers", 5, false, func(ctx context.Context, s *side.Side) (int, error) {
+			r, err := s.Runtime.ListContainers(ctx, &runtimeapi.ListContainersRequest{})
+			return len(r.GetContainers()), err
+		}},
+		{"container-stats", "ListContainerStats", 1, true, func(ctx context.Context, s *side.Side) (int, error) {
+			r, err := s.Runtime.ListContainerStats(ctx, &runtimeapi.ListContainerStatsRequest{})
+			return len(r.GetStats()), err
+		}},
+		{"pod-stats", "ListPodSandboxStats", 1, true, func(ctx context.Context, s *side.Side) (int, error) {
+			r, err := s.Runtime.ListPodSandboxStats(ctx, &runtimeapi.ListPodSandboxStatsRequest{})
+			return len(r.GetStats()), err
+		}},
+	}
+}
+
+func (e *Env) ask(ctx context.Context, s *side.Side, q query) error {
+	for range q.repeat {
+		began := time.Now()
+		n, err := q.call(ctx, s)
+		took := time.Since(began)
+		if err != nil {
+			return fmt.Errorf("%s: %w", q.title, err)
+		}
+		if n < e.Pods {
+			return fmt.Errorf("%s: %d entries for %d pods", q.title, n, e.Pods)
+		}
+		e.Result.Add(report.Metric{Name: "list." + q.name, Title: q.title + " at 100 pods", Unit: "ms"}, s.Name, ms(took))
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package measure
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/berth-run/berth/test/bench/pod"
+	"github.com/berth-run/berth/test/bench/report"
+	"github.com/berth-run/berth/test/bench/side"
+)
+
+// | figure | how |
+// | --- | --- |
+// | start.run, .create, .start, .sum | the calls that start a pod with one container and CNI, one pod at a time |
+// | starthost.* | the same with host network |
+// | teardown.stop, .stoppod, .remove, .sum | the calls that end those pods with CNI; the container ends on SIGTERM |
+// | teardownhost.sum | the same with host network |
+//
+// The image is there. What the kubelet does itself (its cgroup, log directory, /etc/hosts)
+// is done before the clock starts.
+var (
+	start = Measurement{
+		Names: []string{"start", "teardown"}, Title: "a pod with CNI, one at a time",
+		Full: Plan{120, 130 * time.Second}, Quick: Plan{14, 20 * time.Second},
+		Run: func(ctx context.Context, e *Env) error { return cycles(ctx, e, pod.Spec{}, "", "with CNI") },
+	}
+	startHost = Measurement{
+		Names: []string{"starthost"}, Title: "a pod with host network, one at a time",
+		Full: Plan{60, 50 * time.Second}, Quick: Plan{8, 8 * time.Second},
+		Run: func(ctx context.Context, e *Env) error {
+			return cycles(ctx, e, pod.Spec{HostNetwork: true}, "host", "with host network")
+		},
+	}
+)
+
+func cycles(ctx context.Context, e *Env, spec pod.Spec, suffix, title string) error {
+	return e.rounds(ctx, func(int) error {
+		return e.interleaved(ctx, func(s *side.Side) error {
+			settle(ctx, pause)
+			p, err := pod.New(s, spec)
+			if err != nil {
+				return err
+			}
+			err = p.Run(ctx)
+			if err != nil {
+				return errors.Join(err, p.End(ctx))
+			}
+			// A pod lives for a moment: nobody measures one that is stopped while it starts.
+			settle(ctx, pause)
+			if err := p.End(ctx); err != nil {
+				return err
+			}
+			e.addStart("start"+suffix, title, s, p.Start)
+			e.addTeardown("teardown"+suffix, title, s, p.Teardown)
+			return nil
+		})
+	})
+}
+
+func (e *Env) addStart(name, title string, s *side.Side, t pod.StartTimes) {
+	add := func(part, what string, d time.Duration) {
+		e.Result.Add(report.Metric{Name: name + "." + part, Title: what, Unit: "ms"}, s.Name, ms(d))
+	}
+	add("sum", "pod start "+title, t.Sum())
+	add("run", "RunPodSandbox", t.Run)
+	add("create", "CreateContainer", t.Create)
+	add("start", "StartContainer", t.Start)
+}
+
+func (e *Env) addTeardown(name, title string, s *side.Side, t pod.TeardownTimes) {
+	add := func(part, what string, d time.Duration) {
+		e.Result.Add(report.Metric{Name: name + "." + part, Title: what, Unit: "ms"}, s.Name, ms(d))
+	}
+	add("sum", "teardown "+title, t.Sum())
+	add("stop", "StopContainer", t.StopContainer)
+	add("stoppod", "StopPodSandbox", t.StopPod)
+	add("remove", "RemovePodSandbox", t.Remove)
+}

@@ -1,0 +1,102 @@
+// Command workload is what runs in the benchmark's containers. As process 1 of a
+// container it handles SIGTERM itself, or else every measured teardown would be the grace
+// period.
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "workload:", err)
+		os.Exit(1)
+	}
+}
+
+// run works in the background and ends with SIGTERM.
+func run(args []string) error {
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)
+	failed := make(chan error, 1)
+	switch {
+	case len(args) == 1 && args[0] == "pause":
+	case len(args) == 2 && args[0] == "write":
+		bytes, err := strconv.ParseInt(args[1], 10, 64)
+		if err != nil {
+			return err
+		}
+		start := make(chan os.Signal, 1)
+		signal.Notify(start, syscall.SIGUSR1)
+		go func() { failed <- write(bytes, start) }()
+	case len(args) == 3 && args[0] == "serve":
+		bytes, err := strconv.ParseInt(args[2], 10, 64)
+		if err != nil {
+			return err
+		}
+		listener, err := net.Listen("tcp", ":"+args[1])
+		if err != nil {
+			return err
+		}
+		go func() { failed <- serve(listener, bytes) }()
+	default:
+		return fmt.Errorf("usage: pause | write BYTES | serve PORT BYTES")
+	}
+	select {
+	case <-term:
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+// line is one of the log, 100 bytes with its end.
+var line = strings.Repeat("0123456789", 9) + "abcdefghi\n"
+
+// lines are as many as go into a pipe at once.
+var lines = []byte(strings.Repeat(line, 640))
+
+// write writes so many bytes of lines, and one that says END, whenever it is signalled.
+func write(bytes int64, start <-chan os.Signal) error {
+	for range start {
+		if err := send(os.Stdout, bytes); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(os.Stdout, "END\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func send(w io.Writer, bytes int64) error {
+	for bytes > 0 {
+		n, err := w.Write(lines[:min(bytes, int64(len(lines)))])
+		bytes -= int64(n)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serve sends so many bytes to everybody who connects.
+func serve(listener net.Listener, bytes int64) error {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer conn.Close()
+			_ = send(conn, bytes)
+		}()
+	}
+}
