@@ -26,7 +26,7 @@ type suite struct {
 // the ones that do something real with cgroups.
 var suites = []suite{
 	{"cgroup", "Real"},
-	//{"metrics", "Real"},
+	{"metrics", "Real"},
 	{"test/vm/guest", "."},
 }
 
