@@ -124,7 +124,7 @@ func (m *Manager) create(ctx context.Context, pod *sandbox.Sandbox, config *runt
 	}
 	m.add(n.Container)
 	if err := m.planOf("CreateContainer", m.createPlan(n), call.SetStage).Up(ctx); err != nil {
-		m.settleFailed(n.Container, err)
+		m.settleFailed(ctx, n.Container, err)
 		return "", fmt.Errorf("%s: %w", n.Name(), err)
 	}
 	n.set(func() { n.hidden = false })
@@ -133,9 +133,10 @@ func (m *Manager) create(ctx context.Context, pod *sandbox.Sandbox, config *runt
 }
 
 // settleFailed decides what becomes of a container that could not be made. Where
-// the undo succeeded nothing is left; else it is shown, so that it gets removed.
-func (m *Manager) settleFailed(c *Container, err error) {
-	if !strings.Contains(err.Error(), "undoing: ") {
+// the undo succeeded its record is gone, and nothing is left; else it is shown, so that
+// it gets removed.
+func (m *Manager) settleFailed(ctx context.Context, c *Container, err error) {
+	if !m.recorded(ctx, c) {
 		m.forget(c)
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
+	"github.com/berth-run/berth/engine"
 	"github.com/berth-run/berth/flight"
 	"github.com/berth-run/berth/steps"
 )
@@ -266,14 +267,21 @@ func (m *Manager) remove(ctx context.Context, c *Container) error {
 			return "", err
 		}
 		defer release()
-		if err := m.planOf("RemoveContainer", m.removePlan(c), call.SetStage).Down(ctx); err != nil {
+		err = m.planOf("RemoveContainer", m.removePlan(c), call.SetStage).Down(ctx)
+		if err != nil && m.recorded(ctx, c) {
 			return "", fmt.Errorf("%s: %w", c.Name(), err)
 		}
+		// The record goes last: without it, nothing is left, whatever the error says.
 		m.forget(c)
 		m.announce(c, runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT)
 		return "", nil
 	})
 	return err
+}
+
+func (m *Manager) recorded(ctx context.Context, c *Container) bool {
+	_, err := m.client.ContainerService().Get(engine.Context(ctx), c.ID)
+	return !errdefs.IsNotFound(err)
 }
 
 // RemovePod removes all containers of a pod (sandbox.Workloads).

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/berth-run/berth/sandbox/netns"
 	"github.com/berth-run/berth/steps"
 )
@@ -83,7 +85,7 @@ func (m *Manager) deleteRecord(ctx context.Context, s *Sandbox) error {
 	if m.detached(s) {
 		return m.store.delete(ctx, s.ID)
 	}
-	if err := m.save(ctx, s, func(r *Record) { r.Phase = Removed }); err != nil {
+	if err := m.saveIfRecorded(ctx, s, func(r *Record) { r.Phase = Removed }); err != nil {
 		return err
 	}
 	m.retryDetach(s)
@@ -136,7 +138,18 @@ func (m *Manager) markReady(ctx context.Context, s *Sandbox) error {
 }
 
 func (m *Manager) markStopped(ctx context.Context, s *Sandbox) error {
-	return m.save(ctx, s, func(r *Record) { r.Phase = Stopped })
+	return m.saveIfRecorded(ctx, s, func(r *Record) { r.Phase = Stopped })
+}
+
+// saveIfRecorded saves on the way down. A record that somebody else has deleted must not
+// keep the pod from going: the change is in memory then.
+func (m *Manager) saveIfRecorded(ctx context.Context, s *Sandbox, change func(*Record)) error {
+	err := m.save(ctx, s, change)
+	if errdefs.IsNotFound(err) {
+		s.set(func() { change(&s.record) })
+		return nil
+	}
+	return err
 }
 
 func (m *Manager) stopContainers(ctx context.Context, s *Sandbox) error {

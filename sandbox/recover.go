@@ -100,7 +100,7 @@ func (m *Manager) resume(ctx context.Context, s *Sandbox) error {
 
 // undo takes apart a pod that was being made when the daemon ended.
 func (m *Manager) undo(ctx context.Context, s *Sandbox) error {
-	if err := m.planOf("RecoverPodSandbox", m.removePlan(s), nil).Down(ctx); err != nil {
+	if err := m.planOf("RecoverPodSandbox", m.removePlan(s), nil).Down(ctx); err != nil && m.recorded(ctx, s) {
 		return err
 	}
 	m.forget(s)

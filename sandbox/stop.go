@@ -70,9 +70,11 @@ func (m *Manager) remove(ctx context.Context, s *Sandbox, call *flight.Call) err
 		return err
 	}
 	name := describe(s.Config.GetMetadata())
-	if err := m.planOf("RemovePodSandbox", m.removePlan(s), call.SetStage).Down(ctx); err != nil {
+	err := m.planOf("RemovePodSandbox", m.removePlan(s), call.SetStage).Down(ctx)
+	if err != nil && m.recorded(ctx, s) {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	// The record goes last: without it, nothing is left, whatever the error says.
 	m.forget(s)
 	m.changed(s, runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT)
 	return nil
