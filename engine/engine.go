@@ -32,6 +32,8 @@ type Options struct {
 	// External is the unix socket of a containerd that already runs. When set,
 	// the fields above are not used.
 	External string
+	// Quarantine is where damaged databases of the embedded containerd are put.
+	Quarantine string
 	// Debug makes the shims that containerd starts log at debug level.
 	Debug bool
 }
@@ -44,6 +46,9 @@ type Engine struct {
 	Address string
 	// TTRPCAddress is the socket shims publish their events to.
 	TTRPCAddress string
+	// Quarantined are databases that were damaged and put aside when this daemon
+	// started: what they had on record is lost.
+	Quarantined []Quarantined
 	// Embedded tells whether containerd runs in this process.
 	Embedded bool
 
