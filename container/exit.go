@@ -45,7 +45,7 @@ func (m *Manager) apply(c *Container, r shim.Record) {
 
 // exitOf puts a shim's record into the words of Kubernetes.
 func exitOf(r shim.Record) Exit {
-	e := Exit{StartedAt: r.StartedAt, FinishedAt: r.ExitedAt, Code: r.ExitCode, Reason: ReasonError}
+	e := Exit{StartedAt: r.StartedAt, FinishedAt: r.ExitedAt, Code: r.ExitCode, Reason: ReasonError, OOMKills: r.OOMKills}
 	switch {
 	case r.OOMKilled:
 		e.Reason = ReasonOOMKilled

@@ -189,6 +189,20 @@ func (c *Container) Ref() metrics.ContainerRef {
 		SnapshotKey: c.ID,
 		CreatedAt:   c.CreatedAt,
 		StartedAt:   c.startedAt,
-		Resources:   c.record.Resources,
+		Foreign:     c.Pod.Handler.Foreign,
+		OOMKills:    c.oomKills(),
 	}
+}
+
+// oomKills is how many processes of a container that has ended were killed for its
+// memory limit; c.mu is held.
+func (c *Container) oomKills() uint64 {
+	e := c.record.Exit
+	switch {
+	case c.record.Phase != Exited || e == nil:
+		return 0
+	case e.OOMKills == 0 && e.Reason == ReasonOOMKilled:
+		return 1
+	}
+	return e.OOMKills
 }

@@ -79,6 +79,8 @@ type Exit struct {
 	Reason string `json:"reason"`
 	// Message explains the reason to a person.
 	Message string `json:"message,omitempty"`
+	// OOMKills counts the processes that were killed for the memory limit.
+	OOMKills uint64 `json:"oomKills,omitempty"`
 }
 
 // ImageMount is an image that is mounted into the container (CRI Mount.image).

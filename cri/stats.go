@@ -103,12 +103,10 @@ func (s stats) ListMetricDescriptors(context.Context, *runtimeapi.ListMetricDesc
 
 // ListPodSandboxMetrics implements the RPC.
 func (s stats) ListPodSandboxMetrics(ctx context.Context, _ *runtimeapi.ListPodSandboxMetricsRequest) (*runtimeapi.ListPodSandboxMetricsResponse, error) {
-	return &runtimeapi.ListPodSandboxMetricsResponse{PodMetrics: s.sampler.PodSandboxMetrics(ctx)}, nil
+	return s.sampler.PodSandboxMetrics(ctx), nil
 }
 
 // StreamPodSandboxMetrics implements the RPC (KEP-5825).
 func (s stats) StreamPodSandboxMetrics(_ *runtimeapi.StreamPodSandboxMetricsRequest, out grpc.ServerStreamingServer[runtimeapi.StreamPodSandboxMetricsResponse]) error {
-	return sendChunks(s.sampler.PodSandboxMetrics(out.Context()), func(items []*runtimeapi.PodSandboxMetrics) *runtimeapi.StreamPodSandboxMetricsResponse {
-		return &runtimeapi.StreamPodSandboxMetricsResponse{PodSandboxMetrics: items}
-	}, out.Send)
+	return s.sampler.StreamPodSandboxMetrics(out.Context(), chunk, out.Send)
 }

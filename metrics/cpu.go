@@ -13,11 +13,13 @@ type CPU struct {
 	// Periods counts the CFS periods that passed with a quota, Throttled those in which it
 	// was used up, ThrottledTime the nanoseconds the cgroup's threads had to wait.
 	Periods, Throttled, ThrottledTime uint64
+	// Bursts counts the periods that used saved-up quota, BurstTime the nanoseconds of it.
+	Bursts, BurstTime uint64
 }
 
 // readCPU reads cpuacct and cpu on v1, cpu.stat on v2. A v2 cgroup has usage without
 // the cpu controller, and throttling with it.
-func readCPU(f *files, g group, s *Sample) error {
+func readCPU(f *files, g *group, s *Sample) error {
 	c := &CPU{}
 	read := readCPU1
 	if g.unified {
@@ -30,7 +32,7 @@ func readCPU(f *files, g group, s *Sample) error {
 	return nil
 }
 
-func readCPU1(f *files, g group, c *CPU) error {
+func readCPU1(f *files, g *group, c *CPU) error {
 	acct := g.dir("cpuacct")
 	var err error
 	if c.Usage, err = f.value(acct, "cpuacct.usage"); err != nil {
@@ -52,6 +54,10 @@ func readCPU1(f *files, g group, c *CPU) error {
 			c.Throttled = v
 		case "throttled_time":
 			c.ThrottledTime = v
+		case "nr_bursts":
+			c.Bursts = v
+		case "burst_time":
+			c.BurstTime = v
 		}
 	})
 	if vanished(err) {
@@ -60,7 +66,7 @@ func readCPU1(f *files, g group, c *CPU) error {
 	return err
 }
 
-func readCPU2(f *files, g group, c *CPU) error {
+func readCPU2(f *files, g *group, c *CPU) error {
 	err := f.keyed(g.dir("cpu"), "cpu.stat", func(key []byte, v uint64) {
 		switch string(key) {
 		case "usage_usec":
@@ -75,6 +81,10 @@ func readCPU2(f *files, g group, c *CPU) error {
 			c.Throttled = v
 		case "throttled_usec":
 			c.ThrottledTime = nanos(v)
+		case "nr_bursts":
+			c.Bursts = v
+		case "burst_usec":
+			c.BurstTime = nanos(v)
 		}
 	})
 	c.At = time.Now()

@@ -6,8 +6,19 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// stats turns a sample into CRI's message. What the kernel did not give is left unset.
+// stats turns a sample into CRI's message, once for all who ask: it must not be changed.
 func (c *containerSample) stats() *runtimeapi.ContainerStats {
+	c.statsOnce.Do(func() { c.statsOf = c.makeStats() })
+	return c.statsOf
+}
+
+func (p *podSample) stats() *runtimeapi.PodSandboxStats {
+	p.statsOnce.Do(func() { p.statsOf = p.makeStats() })
+	return p.statsOf
+}
+
+// makeStats leaves unset what the kernel did not give.
+func (c *containerSample) makeStats() *runtimeapi.ContainerStats {
 	at := c.at.UnixNano()
 	st := &runtimeapi.ContainerStats{
 		Attributes: &runtimeapi.ContainerAttributes{
@@ -29,7 +40,7 @@ func (c *containerSample) stats() *runtimeapi.ContainerStats {
 	return st
 }
 
-func (p *podSample) stats() *runtimeapi.PodSandboxStats {
+func (p *podSample) makeStats() *runtimeapi.PodSandboxStats {
 	at := p.at.UnixNano()
 	st := &runtimeapi.PodSandboxStats{
 		Attributes: &runtimeapi.PodSandboxAttributes{

@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"go.uber.org/goleak"
 )
@@ -89,11 +91,11 @@ func TestExposition(t *testing.T) {
 		`berth_stage_duration_seconds_count{operation="RunPodSandbox",stage="cni"} 1`,
 		`berth_cni_plugin_calls_total{plugin="bridge",result="error",verb="ADD"} 1`,
 		`berth_image_pull_bytes_total{host="r"} 1000`,
-		`container_cpu_usage_seconds_total{container="ctr-c1",cpu="total",id="/kubepods/p1/c1",image="img",name="c1",namespace="default",pod="pod-p1"} 7.210345`,
-		`container_cpu_usage_seconds_total{container="",cpu="total",id="/kubepods/p1",image="",name="",namespace="default",pod="pod-p1"} 7.210345`,
-		"container_memory_working_set_bytes" + labels + "7.9691776e+07",
+		`container_cpu_usage_seconds_total{container="ctr-c1",id="/kubepods/p1/c1",image="img",name="c1",namespace="default",pod="pod-p1",cpu="total"} 7.210345`,
+		`container_cpu_usage_seconds_total{container="",id="/kubepods/p1",image="",name="",namespace="default",pod="pod-p1",cpu="total"} 7.210345`,
+		"container_memory_working_set_bytes" + labels + "79691776",
 		"container_oom_events_total" + labels + "1",
-		`container_network_transmit_bytes_total{container="",id="/kubepods/p1",image="",interface="eth0",name="",namespace="default",pod="pod-p1"} 20`,
+		`container_network_transmit_bytes_total{container="",id="/kubepods/p1",image="",name="",namespace="default",pod="pod-p1",interface="eth0"} 20`,
 		"container_pressure_cpu_waiting_seconds_total" + labels + "5.123456",
 		"go_goroutines ", "process_open_fds ", "berth_sample_duration_seconds ",
 	} {
@@ -123,7 +125,7 @@ func TestCRIMetrics(t *testing.T) {
 		}
 		keys[d.Name] = len(d.LabelKeys)
 	}
-	pods := s.PodSandboxMetrics(context.Background())
+	pods := criPods(t, s)
 	if len(pods) != 1 || pods[0].PodSandboxId != "p1" || len(pods[0].ContainerMetrics) != 1 || pods[0].ContainerMetrics[0].ContainerId != "c1" {
 		t.Fatalf("got %v", pods)
 	}
@@ -185,4 +187,18 @@ func TestNilInstruments(t *testing.T) {
 	if _, err := m.RPC.Unary()(context.Background(), nil, &grpc.UnaryServerInfo{}, func(context.Context, any) (any, error) { return nil, nil }); err != nil {
 		t.Error(err)
 	}
+}
+
+// criPods takes the answer apart as a client does.
+func criPods(t *testing.T, s *Sampler) []*runtimeapi.PodSandboxMetrics {
+	t.Helper()
+	raw, err := proto.Marshal(s.PodSandboxMetrics(context.Background()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r runtimeapi.ListPodSandboxMetricsResponse
+	if err := proto.Unmarshal(raw, &r); err != nil {
+		t.Fatal(err)
+	}
+	return r.PodMetrics
 }

@@ -1,13 +1,8 @@
 package metrics
 
 import (
-	"github.com/berth-run/berth/cgroup"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
-
-// baseLabels are on every container_* metric, as cAdvisor has them. A pod's own
-// figures have an empty container, image and name.
-var baseLabels = []string{"container", "id", "image", "name", "namespace", "pod"}
 
 // emit takes one value with the labels that a family adds to the base ones.
 type emit func(v float64, labels ...string)
@@ -21,6 +16,8 @@ type family struct {
 	both      func(m *measured, out emit)
 	container func(c *containerSample, out emit)
 	pod       func(p *podSample, out emit)
+	// ended reads the value of a container that has exited; nil for what ends with it.
+	ended func(c *containerSample, out emit)
 }
 
 const (
@@ -34,34 +31,20 @@ func families() []family {
 	var all []family
 	for _, part := range [][]family{
 		cpuFamilies(), memoryFamilies(), ioFamilies(), taskFamilies(), hugetlbFamilies(),
-		pressureFamilies(), networkFamilies(), lifeFamilies(), specFamilies(),
+		pressureFamilies(), networkFamilies(), lifeFamilies(), specFamilies(), berthFamilies(),
 	} {
 		all = append(all, part...)
 	}
 	return all
 }
 
-// labelValues are those of baseLabels.
-func (c *containerSample) labelValues() []string {
-	v := []string{c.ref.Metadata.GetName(), cgroup.Relative(c.ref.CgroupPath), c.ref.Image, c.ref.ID, "", ""}
-	if c.pod != nil {
-		v[4], v[5] = c.pod.ref.Metadata.GetNamespace(), c.pod.ref.Metadata.GetName()
-	}
-	return v
-}
-
-func (p *podSample) labelValues() []string {
-	// A pod without a cgroup of its own must still differ from the next one.
-	id := "/" + p.ref.ID
-	if p.group.dirs != nil {
-		id = cgroup.Relative(p.ref.CgroupParent)
-	}
-	return []string{"", id, "", "", p.ref.Metadata.GetNamespace(), p.ref.Metadata.GetName()}
-}
-
-// ofContainer emits a family's values of a container that runs.
+// ofContainer emits a family's values of a container that runs, or of one that has ended
+// where the family lasts longer.
 func (f *family) ofContainer(c *containerSample, out emit) {
 	if !c.running() {
+		if f.ended != nil {
+			f.ended(c, out)
+		}
 		return
 	}
 	if f.both != nil {

@@ -1,7 +1,5 @@
 package metrics
 
-import runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
-
 func networkFamilies() []family {
 	net := func(name, help string, read func(*Interface) uint64) family {
 		return family{name: name, help: help, kind: counter, labels: []string{"interface"}, pod: func(p *podSample, out emit) {
@@ -46,35 +44,70 @@ func lifeFamilies() []family {
 	}
 }
 
-// specFamilies show limits in force: what CRI set, else what the kernel says.
+// specFamilies show the limits in force, which the kernel has.
 func specFamilies() []family {
-	spec := func(name, help string, read func(*runtimeapi.LinuxContainerResources) int64) family {
-		return family{name: name, help: help, kind: gauge, container: func(c *containerSample, out emit) {
-			if v := read(c.ref.Resources); v > 0 {
+	spec := func(name, help string, read func(*Limits) (uint64, bool)) family {
+		return family{name: name, help: help, kind: gauge, both: func(m *measured, out emit) {
+			if m.slow.limits == nil {
+				return
+			}
+			if v, ok := read(m.slow.limits); ok {
 				out(float64(v))
 			}
 		}}
 	}
-	memory := family{
-		name: "container_spec_memory_limit_bytes", help: "Memory limit, 0 for none.", kind: gauge,
-		both: func(m *measured, out emit) {
+	memory := func(name, help string, read func(*Memory) uint64) family {
+		return family{name: name, help: help, kind: gauge, both: func(m *measured, out emit) {
 			if m.Memory != nil {
-				out(float64(m.Memory.Limit))
+				out(float64(read(m.Memory)))
 			}
-		},
-	}
-	swap := family{
-		name: "container_spec_memory_swap_limit_bytes", help: "Limit of swap alone, 0 for none.", kind: gauge,
-		both: func(m *measured, out emit) {
-			if m.Memory != nil {
-				out(float64(m.Memory.SwapLimit))
-			}
-		},
+		}}
 	}
 	return []family{
-		spec("container_spec_cpu_period", "CFS period of the CPU quota, in microseconds.", (*runtimeapi.LinuxContainerResources).GetCpuPeriod),
-		spec("container_spec_cpu_quota", "CPU quota of a period, in microseconds.", (*runtimeapi.LinuxContainerResources).GetCpuQuota),
-		spec("container_spec_cpu_shares", "CPU share relative to others, 1024 for one processor.", (*runtimeapi.LinuxContainerResources).GetCpuShares),
-		memory, swap,
+		spec("container_spec_cpu_period", "CFS period of the CPU quota, in microseconds.",
+			func(l *Limits) (uint64, bool) { return l.CPUPeriod, l.CPUPeriod > 0 }),
+		spec("container_spec_cpu_quota", "CPU quota of a period in microseconds; not there without a quota.",
+			func(l *Limits) (uint64, bool) { return l.CPUQuota, l.CPUQuota > 0 }),
+		spec("container_spec_cpu_shares", "CPU share relative to others, 1024 for one processor.",
+			func(l *Limits) (uint64, bool) { return l.CPUShares, l.CPUShares > 0 }),
+		memory("container_spec_memory_limit_bytes", "Memory limit, 0 for none.", func(m *Memory) uint64 { return m.Limit }),
+		spec("container_spec_memory_reservation_limit_bytes", "Memory that pressure elsewhere leaves alone, 0 for none.",
+			func(l *Limits) (uint64, bool) { return l.MemoryReservation, true }),
+		memory("container_spec_memory_swap_limit_bytes", "Limit of swap alone, 0 for none.", func(m *Memory) uint64 { return m.SwapLimit }),
+	}
+}
+
+// berthFamilies are not among cAdvisor's.
+func berthFamilies() []family {
+	logs := func(name, help string, read func(*LogUsage) uint64) family {
+		return family{name: name, help: help, kind: counter, container: func(c *containerSample, out emit) {
+			if c.logs != nil {
+				out(float64(read(c.logs)))
+			}
+		}}
+	}
+	return []family{
+		{
+			name: "berth_container_fs_measured_timestamp_seconds",
+			help: "When the writable layer was measured last, in seconds since the epoch: the age of container_fs_usage_bytes.",
+			kind: gauge,
+			container: func(c *containerSample, out emit) {
+				if c.layer != nil {
+					out(float64(c.layer.At.UnixNano()) / 1e9)
+				}
+			},
+		},
+		{
+			name: "berth_container_fs_inodes", help: "Inodes that the writable layer occupies.", kind: gauge,
+			container: func(c *containerSample, out emit) {
+				if c.layer != nil {
+					out(float64(c.layer.Inodes))
+				}
+			},
+		},
+		logs("berth_container_log_bytes_total", "Bytes that the container wrote and that reached its log, up to half a minute ago.",
+			func(l *LogUsage) uint64 { return l.Written }),
+		logs("berth_container_log_dropped_bytes_total", "Bytes that the container wrote and that could not be logged, up to half a minute ago.",
+			func(l *LogUsage) uint64 { return l.Dropped }),
 	}
 }

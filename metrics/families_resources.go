@@ -31,6 +31,10 @@ func cpuFamilies() []family {
 			func(c *CPU) float64 { return float64(c.Throttled) }),
 		cpu("container_cpu_cfs_throttled_seconds_total", "Time that threads waited for the next period's CPU quota, in seconds.",
 			func(c *CPU) float64 { return seconds(c.ThrottledTime) }),
+		cpu("container_cpu_cfs_burst_periods_total", "CFS periods in which saved-up CPU quota was used.",
+			func(c *CPU) float64 { return float64(c.Bursts) }),
+		cpu("container_cpu_cfs_burst_seconds_total", "CPU time beyond the quota that was used out of what had been saved up, in core seconds.",
+			func(c *CPU) float64 { return seconds(c.BurstTime) }),
 	}
 }
 
@@ -47,28 +51,33 @@ func memoryFamilies() []family {
 		}}
 	}
 	failures := family{
-		name: "container_memory_failures_total", help: "Page faults of the cgroup and those below it, by type.",
+		name: "container_memory_failures_total", help: "Page faults by type, of the cgroup alone (scope container) or with those below it (hierarchy).",
 		kind: counter, labels: []string{"failure_type", "scope"},
 		both: func(m *measured, out emit) {
 			if m.Memory != nil {
 				out(float64(m.Memory.Faults), "pgfault", "hierarchy")
 				out(float64(m.Memory.MajorFaults), "pgmajfault", "hierarchy")
+				out(float64(m.Memory.OwnFaults), "pgfault", "container")
+				out(float64(m.Memory.OwnMajorFaults), "pgmajfault", "container")
 			}
 		},
 	}
+	// A container's last kill is usually that of its first process, hence seen only after its end.
+	oom := mem("container_oom_events_total", "Processes killed for the memory limit.", func(m *Memory) uint64 { return m.OOMKills })
+	oom.ended = func(c *containerSample, out emit) { out(float64(c.ref.OOMKills)) }
 	return []family{
 		mem("container_memory_usage_bytes", "Memory charged, whenever it was last used.", func(m *Memory) uint64 { return m.Usage }),
 		mem("container_memory_working_set_bytes", "Memory charged without file pages that were not used lately.", func(m *Memory) uint64 { return m.WorkingSet }),
 		mem("container_memory_rss", "Anonymous memory in bytes, transparent huge pages and swap cache included.", func(m *Memory) uint64 { return m.RSS }),
 		mem("container_memory_cache", "Memory in bytes that holds pages of files.", func(m *Memory) uint64 { return m.Cache }),
 		mem("container_memory_mapped_file", "Memory in bytes that holds mapped pages of files.", func(m *Memory) uint64 { return m.MappedFile }),
+		mem("container_memory_total_active_file_bytes", "Memory that holds pages of files that were used lately.", func(m *Memory) uint64 { return m.ActiveFile }),
 		mem("container_memory_total_inactive_file_bytes", "Memory that holds pages of files that were not used lately.", func(m *Memory) uint64 { return m.InactiveFile }),
 		mem("container_memory_kernel_usage", "Memory in bytes that the kernel holds for the cgroup.", func(m *Memory) uint64 { return m.Kernel }),
 		mem("container_memory_swap", "Swap in use, in bytes.", func(m *Memory) uint64 { return m.Swap }),
 		mem("container_memory_max_usage_bytes", "Largest memory charged so far.", func(m *Memory) uint64 { return m.Peak }),
 		mem("container_memory_failcnt", "How often the memory limit was reached.", func(m *Memory) uint64 { return m.LimitHits }),
-		mem("container_oom_events_total", "Processes killed for the memory limit.", func(m *Memory) uint64 { return m.OOMKills }),
-		failures,
+		oom, failures,
 	}
 }
 
@@ -93,20 +102,42 @@ func ioFamilies() []family {
 			}
 		},
 	}
-	layer := func(name, help string, read func(*LayerUsage) uint64) family {
-		return family{name: name, help: help, kind: gauge, container: func(c *containerSample, out emit) {
-			if c.layer != nil {
-				out(float64(read(c.layer)))
+	cost := func(name, help string, read func(*IOCost) uint64) family {
+		return family{name: name, help: help, kind: counter, labels: []string{"device"}, both: func(m *measured, out emit) {
+			for i := range m.IO {
+				if m.IO[i].Cost != nil {
+					out(seconds(read(m.IO[i].Cost)), "/dev/"+m.IO[i].Name)
+				}
 			}
 		}}
 	}
-	return []family{
+	return append([]family{
 		io("container_fs_reads_bytes_total", "Bytes read from block devices.", func(d *DeviceIO) uint64 { return d.ReadBytes }),
 		io("container_fs_writes_bytes_total", "Bytes written to block devices.", func(d *DeviceIO) uint64 { return d.WriteBytes }),
 		io("container_fs_reads_total", "Reads from block devices.", func(d *DeviceIO) uint64 { return d.Reads }),
 		io("container_fs_writes_total", "Writes to block devices.", func(d *DeviceIO) uint64 { return d.Writes }),
+		cost("container_fs_io_cost_usage_seconds_total", "Time of block devices used, as io.cost accounts it.", func(c *IOCost) uint64 { return c.Usage }),
+		cost("container_fs_io_cost_wait_seconds_total", "Time waited for block devices, as io.cost accounts it.", func(c *IOCost) uint64 { return c.Wait }),
+		cost("container_fs_io_cost_indebt_seconds_total", "Time of block devices owed, as io.cost accounts it.", func(c *IOCost) uint64 { return c.Indebt }),
+		cost("container_fs_io_cost_indelay_seconds_total", "Time delayed for what was owed, as io.cost accounts it.", func(c *IOCost) uint64 { return c.Indelay }),
 		usage,
-		layer("container_fs_usage_bytes", "Bytes that the writable layer occupies.", func(l *LayerUsage) uint64 { return l.Bytes }),
+	}, layerFamilies()...)
+}
+
+// layerFamilies are about the writable layer and the filesystem that holds it.
+func layerFamilies() []family {
+	layer := func(name, help string, read func(*LayerUsage, *Filesystem) float64) family {
+		return family{name: name, help: help, kind: gauge, labels: []string{"device"}, container: func(c *containerSample, out emit) {
+			if c.layer != nil && c.fs != nil {
+				out(read(c.layer, c.fs), c.fs.Device)
+			}
+		}}
+	}
+	return []family{
+		layer("container_fs_usage_bytes", "Bytes that the writable layer occupies.", func(l *LayerUsage, _ *Filesystem) float64 { return float64(l.Bytes) }),
+		layer("container_fs_limit_bytes", "Size of the filesystem that holds the writable layer.", func(_ *LayerUsage, f *Filesystem) float64 { return float64(f.Bytes) }),
+		layer("container_fs_inodes_total", "Inodes of the filesystem that holds the writable layer.", func(_ *LayerUsage, f *Filesystem) float64 { return float64(f.Inodes) }),
+		layer("container_fs_inodes_free", "Free inodes of the filesystem that holds the writable layer.", func(_ *LayerUsage, f *Filesystem) float64 { return float64(f.InodesFree) }),
 	}
 }
 
@@ -118,9 +149,28 @@ func taskFamilies() []family {
 			}
 		}}
 	}
+	procs := func(name, help string, read func(*Processes) uint64) family {
+		return family{name: name, help: help, kind: gauge, both: func(m *measured, out emit) {
+			if m.slow.procs != nil {
+				out(float64(read(m.slow.procs)))
+			}
+		}}
+	}
+	ulimits := family{
+		name: "container_ulimits_soft", help: "Soft limits of the container's first process, -1 for none.",
+		kind: gauge, labels: []string{"ulimit"},
+		container: func(c *containerSample, out emit) {
+			if c.slow.procs != nil && c.slow.procs.OpenFiles != nil {
+				out(float64(*c.slow.procs.OpenFiles), "max_open_files")
+			}
+		},
+	}
 	return []family{
 		tasks("container_processes", "Processes.", func(p *Pids) uint64 { return p.Processes }),
 		tasks("container_threads", "Threads.", func(p *Pids) uint64 { return p.Threads }),
+		procs("container_file_descriptors", "Open file descriptors.", func(p *Processes) uint64 { return p.Descriptors }),
+		procs("container_sockets", "Open sockets.", func(p *Processes) uint64 { return p.Sockets }),
+		ulimits,
 		tasks("container_threads_max", "Largest number of threads allowed, 0 for no limit.", func(p *Pids) uint64 { return p.Limit }),
 	}
 }

@@ -11,25 +11,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// pageSize is what the kernel's files deliver at a time: a read that gave less was the last.
+const pageSize = 4096
+
 // files reads the kernel's small files into one buffer that is used again for
 // each: a pass over a full node opens several thousand of them.
 type files struct {
-	buf []byte
+	buf     []byte
+	handles *handles // nil keeps no directory open
+	net     netReader
 }
 
 // read gives the content of dir/name, valid until the next read. A cgroup that
 // is removed meanwhile gives fs.ErrNotExist.
-func (f *files) read(dir, name string) ([]byte, error) {
-	if dir == "" {
+func (f *files) read(dir *directory, name string) ([]byte, error) {
+	if dir == nil {
 		return nil, fs.ErrNotExist
 	}
 	if f.buf == nil {
-		f.buf = make([]byte, 8<<10)
+		f.buf = make([]byte, 4*pageSize)
 	}
-	path := dir + "/" + name
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	at, path := f.handles.get(dir), name
+	if at == 0 {
+		at, path = unix.AT_FDCWD, dir.path+"/"+name
+	}
+	fd, err := unix.Openat(at, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, dir.fail("open", name, err)
 	}
 	defer unix.Close(fd)
 	n := 0
@@ -41,32 +49,40 @@ func (f *files) read(dir, name string) ([]byte, error) {
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.ENODEV):
-			return nil, &fs.PathError{Op: "read", Path: path, Err: fs.ErrNotExist}
+			return nil, fs.ErrNotExist
 		case err != nil:
-			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
-		case m == 0:
-			return f.buf[:n], nil
+			return nil, dir.fail("read", name, err)
+		case m == 0 || m+n < pageSize:
+			return f.buf[:n+m], nil
 		default:
 			n += m
 		}
 	}
 }
 
+// fail spares the common case, a file that is not there, a message that nobody reads.
+func (d *directory) fail(op, name string, err error) error {
+	if errors.Is(err, unix.ENOENT) {
+		return fs.ErrNotExist
+	}
+	return &fs.PathError{Op: op, Path: d.path + "/" + name, Err: err}
+}
+
 // value reads a file that holds one number; "max" is math.MaxUint64.
-func (f *files) value(dir, name string) (uint64, error) {
+func (f *files) value(dir *directory, name string) (uint64, error) {
 	b, err := f.read(dir, name)
 	if err != nil {
 		return 0, err
 	}
 	v, err := number(bytes.TrimSpace(b))
 	if err != nil {
-		return 0, fmt.Errorf("%s/%s: %w", dir, name, err)
+		return 0, fmt.Errorf("%s/%s: %w", dir.path, name, err)
 	}
 	return v, nil
 }
 
 // optional is value for a file that not every kernel or configuration has.
-func (f *files) optional(dir, name string) (uint64, error) {
+func (f *files) optional(dir *directory, name string) (uint64, error) {
 	v, err := f.value(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -75,7 +91,7 @@ func (f *files) optional(dir, name string) (uint64, error) {
 }
 
 // limit is optional for a limit, where 0 then means none.
-func (f *files) limit(dir, name string) (uint64, error) {
+func (f *files) limit(dir *directory, name string) (uint64, error) {
 	v, err := f.optional(dir, name)
 	if v >= unlimited {
 		return 0, err
@@ -84,7 +100,7 @@ func (f *files) limit(dir, name string) (uint64, error) {
 }
 
 // keyed calls fn for each line "key value" of a file.
-func (f *files) keyed(dir, name string, fn func(key []byte, value uint64)) error {
+func (f *files) keyed(dir *directory, name string, fn func(key []byte, value uint64)) error {
 	b, err := f.read(dir, name)
 	if err != nil {
 		return err
@@ -98,7 +114,7 @@ func (f *files) keyed(dir, name string, fn func(key []byte, value uint64)) error
 		}
 		v, err := number(val)
 		if err != nil {
-			return fmt.Errorf("%s/%s: line %q: %w", dir, name, line, err)
+			return fmt.Errorf("%s/%s: line %q: %w", dir.path, name, line, err)
 		}
 		fn(key, v)
 	}

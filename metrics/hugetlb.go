@@ -16,7 +16,7 @@ type Hugetlb struct {
 
 // readHugetlb reads each of sizes that the controller has; a kernel without the
 // controller has none.
-func readHugetlb(f *files, g group, s *Sample, sizes []string) error {
+func readHugetlb(f *files, g *group, s *Sample, sizes []string) error {
 	dir := g.dir("hugetlb")
 	for _, size := range sizes {
 		h, err := hugetlb(f, g, dir, "hugetlb."+size)
@@ -32,7 +32,7 @@ func readHugetlb(f *files, g group, s *Sample, sizes []string) error {
 	return nil
 }
 
-func hugetlb(f *files, g group, dir, prefix string) (h Hugetlb, err error) {
+func hugetlb(f *files, g *group, dir *directory, prefix string) (h Hugetlb, err error) {
 	if !g.unified {
 		if h.Usage, err = f.value(dir, prefix+".usage_in_bytes"); err != nil {
 			return h, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"sort"
+	"strings"
 )
 
 // DeviceIO is what a cgroup read from and wrote to one block device. Writes through
@@ -15,9 +16,16 @@ type DeviceIO struct {
 	// Bytes and operations by direction.
 	ReadBytes, WriteBytes, DiscardBytes uint64
 	Reads, Writes, Discards             uint64
+	// Cost is what the io.cost controller accounts, nil where that is not in use (or v1).
+	Cost *IOCost `json:",omitempty"`
 }
 
-func readIO(f *files, g group, s *Sample) error {
+// IOCost has nanoseconds of device time used, waited for, owed, and delayed for owing.
+type IOCost struct {
+	Usage, Wait, Indebt, Indelay uint64
+}
+
+func readIO(f *files, g *group, s *Sample) error {
 	devices := map[string]*DeviceIO{}
 	at := func(dev []byte) *DeviceIO {
 		d, ok := devices[string(dev)]
@@ -48,7 +56,7 @@ func readIO(f *files, g group, s *Sample) error {
 // readIO1 takes the throttling layer's counters, which any scheduler has, but which Linux
 // 6.9 and later keep only for disks that have a limit somewhere; then those of
 // the BFQ scheduler, if that is in use. Without both v1 has none.
-func readIO1(f *files, dir string, at func([]byte) *DeviceIO) error {
+func readIO1(f *files, dir *directory, at func([]byte) *DeviceIO) error {
 	for _, layer := range []string{"blkio.throttle.", "blkio.bfq."} {
 		found := false
 		err := blkio(f, dir, layer+"io_service_bytes_recursive", func(dev, op []byte, v uint64) {
@@ -90,7 +98,7 @@ func (d *DeviceIO) operations() (read, write, discard *uint64) {
 }
 
 // blkio calls fn for each line "8:0 Read 4096"; the line "Total 4096" is left out.
-func blkio(f *files, dir, name string, fn func(dev, op []byte, v uint64)) error {
+func blkio(f *files, dir *directory, name string, fn func(dev, op []byte, v uint64)) error {
 	b, err := f.read(dir, name)
 	if err != nil {
 		return err
@@ -102,7 +110,7 @@ func blkio(f *files, dir, name string, fn func(dev, op []byte, v uint64)) error 
 		}
 		v, err := number(fields[2])
 		if err != nil {
-			return fmt.Errorf("%s/%s: line %q: %w", dir, name, line, err)
+			return fmt.Errorf("%s/%s: line %q: %w", dir.path, name, line, err)
 		}
 		fn(fields[0], fields[1], v)
 	}
@@ -110,7 +118,7 @@ func blkio(f *files, dir, name string, fn func(dev, op []byte, v uint64)) error 
 }
 
 // readIO2 reads lines like "8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0".
-func readIO2(f *files, dir string, at func([]byte) *DeviceIO) error {
+func readIO2(f *files, dir *directory, at func([]byte) *DeviceIO) error {
 	b, err := f.read(dir, "io.stat")
 	if err != nil {
 		return err
@@ -128,15 +136,34 @@ func readIO2(f *files, dir string, at func([]byte) *DeviceIO) error {
 				continue
 			}
 			if *into, err = number(val); err != nil {
-				return fmt.Errorf("%s/io.stat: line %q: %w", dir, line, err)
+				return fmt.Errorf("%s/io.stat: line %q: %w", dir.path, line, err)
+			}
+			if bytes.HasPrefix(key, []byte("cost.")) {
+				*into = nanos(*into)
 			}
 		}
 	}
 	return nil
 }
 
-// field is where a key of io.stat belongs; nil for keys of other features (io.cost).
+// field is where a key of io.stat belongs; nil for keys of other features.
 func (d *DeviceIO) field(key string) *uint64 {
+	if cost, ok := strings.CutPrefix(key, "cost."); ok {
+		if d.Cost == nil {
+			d.Cost = &IOCost{}
+		}
+		switch cost {
+		case "usage":
+			return &d.Cost.Usage
+		case "wait":
+			return &d.Cost.Wait
+		case "indebt":
+			return &d.Cost.Indebt
+		case "indelay":
+			return &d.Cost.Indelay
+		}
+		return nil
+	}
 	switch key {
 	case "rbytes":
 		return &d.ReadBytes

@@ -8,19 +8,23 @@ type Memory struct {
 	// WorkingSet is Usage without the file pages that were not used lately.
 	WorkingSet uint64
 	// RSS is anonymous memory, Cache pages of files (shared memory too), MappedFile those of
-	// them that are mapped, InactiveFile those not used lately, Kernel the kernel's own.
-	RSS, Cache, MappedFile, InactiveFile, Kernel uint64
+	// them that are mapped, ActiveFile and InactiveFile those used and not used lately, Kernel
+	// the kernel's own.
+	RSS, Cache, MappedFile, ActiveFile, InactiveFile, Kernel uint64
 	// Swap is swap in use, SwapLimit its limit (0 is none). SwapOff: nothing may be swapped,
 	// or the kernel does not count swap.
 	Swap, SwapLimit uint64
 	SwapOff         bool
 	// Faults and MajorFaults count page faults; a major one had to wait for a disk.
 	Faults, MajorFaults uint64
+	// OwnFaults and OwnMajorFaults leave out the cgroups below, which v2 cannot: there they
+	// are the same as Faults and MajorFaults.
+	OwnFaults, OwnMajorFaults uint64
 	// LimitHits counts how often Limit was reached, OOMKills the processes killed for it.
 	LimitHits, OOMKills uint64
 }
 
-func readMemory(f *files, g group, s *Sample) error {
+func readMemory(f *files, g *group, s *Sample) error {
 	m := &Memory{}
 	read := readMemory1
 	if g.unified {
@@ -38,7 +42,7 @@ func readMemory(f *files, g group, s *Sample) error {
 
 // readMemory1 follows Documentation/admin-guide/cgroup-v1/memory.rst: the total_ values
 // include the descendants, as usage_in_bytes does.
-func readMemory1(f *files, dir string, m *Memory) error {
+func readMemory1(f *files, dir *directory, m *Memory) error {
 	var err error
 	if m.Usage, err = f.value(dir, "memory.usage_in_bytes"); err != nil {
 		return err
@@ -55,18 +59,28 @@ func readMemory1(f *files, dir string, m *Memory) error {
 			m.InactiveFile = v
 		case "total_swap":
 			m.Swap = v
+		case "total_active_file":
+			m.ActiveFile = v
 		case "total_pgfault":
 			m.Faults = v
 		case "total_pgmajfault":
 			m.MajorFaults = v
+		case "pgfault":
+			m.OwnFaults = v
+		case "pgmajfault":
+			m.OwnMajorFaults = v
 		}
 	})
 	if err != nil {
 		return err
 	}
-	if err := f.optionals(dir, map[string]*uint64{
-		"memory.max_usage_in_bytes": &m.Peak, "memory.failcnt": &m.LimitHits, "memory.kmem.usage_in_bytes": &m.Kernel,
-	}); err != nil {
+	if m.Peak, err = f.optional(dir, "memory.max_usage_in_bytes"); err != nil {
+		return err
+	}
+	if m.LimitHits, err = f.optional(dir, "memory.failcnt"); err != nil {
+		return err
+	}
+	if m.Kernel, err = f.optional(dir, "memory.kmem.usage_in_bytes"); err != nil {
 		return err
 	}
 	if m.Limit, err = f.limit(dir, "memory.limit_in_bytes"); err != nil {
@@ -87,7 +101,7 @@ func readMemory1(f *files, dir string, m *Memory) error {
 }
 
 // swapLimit1 takes the limit of swap from that of memory and swap together.
-func swapLimit1(f *files, dir string, m *Memory) error {
+func swapLimit1(f *files, dir *directory, m *Memory) error {
 	both, err := f.value(dir, "memory.memsw.limit_in_bytes")
 	switch {
 	case vanished(err) && err != nil:
@@ -106,7 +120,7 @@ func swapLimit1(f *files, dir string, m *Memory) error {
 }
 
 // readMemory2 follows Documentation/admin-guide/cgroup-v2.rst, where all is hierarchical.
-func readMemory2(f *files, dir string, m *Memory) error {
+func readMemory2(f *files, dir *directory, m *Memory) error {
 	var err error
 	if m.Usage, err = f.value(dir, "memory.current"); err != nil {
 		return err
@@ -119,20 +133,22 @@ func readMemory2(f *files, dir string, m *Memory) error {
 			m.Cache = v
 		case "file_mapped":
 			m.MappedFile = v
+		case "active_file":
+			m.ActiveFile = v
 		case "inactive_file":
 			m.InactiveFile = v
 		case "kernel":
 			m.Kernel = v
 		case "pgfault":
-			m.Faults = v
+			m.Faults, m.OwnFaults = v, v
 		case "pgmajfault":
-			m.MajorFaults = v
+			m.MajorFaults, m.OwnMajorFaults = v, v
 		}
 	})
 	if err != nil {
 		return err
 	}
-	if err := f.optionals(dir, map[string]*uint64{"memory.peak": &m.Peak}); err != nil {
+	if m.Peak, err = f.optional(dir, "memory.peak"); err != nil {
 		return err
 	}
 	if m.Limit, err = f.limit(dir, "memory.max"); err != nil {
@@ -156,7 +172,7 @@ func readMemory2(f *files, dir string, m *Memory) error {
 }
 
 // swap2 reads swap, which the kernel counts only when it is configured.
-func swap2(f *files, dir string, m *Memory) error {
+func swap2(f *files, dir *directory, m *Memory) error {
 	var err error
 	if m.Swap, err = f.value(dir, "memory.swap.current"); err != nil {
 		m.SwapOff = true
@@ -172,18 +188,6 @@ func swap2(f *files, dir string, m *Memory) error {
 	m.SwapOff = limit == 0
 	if limit < unlimited {
 		m.SwapLimit = limit
-	}
-	return nil
-}
-
-// optionals reads several files that not every kernel has.
-func (f *files) optionals(dir string, into map[string]*uint64) error {
-	for name, p := range into {
-		v, err := f.optional(dir, name)
-		if err != nil {
-			return err
-		}
-		*p = v
 	}
 	return nil
 }

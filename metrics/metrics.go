@@ -18,7 +18,7 @@ type Build struct {
 
 // Metrics holds the registry and the instruments of one daemon.
 type Metrics struct {
-	// Registry has everything that /metrics shows.
+	// Registry has what /metrics shows but for the container_* metrics.
 	Registry *prometheus.Registry
 	// Stages, RPC, CNI, Images, Sessions, Task and Shim are never nil in a Metrics from New.
 	Stages   *Stages
@@ -29,6 +29,9 @@ type Metrics struct {
 	// Task observes calls of containerd's task service, hence of the shims behind it; Shim
 	// those of the shims' control sockets.
 	Task, Shim *Calls
+
+	sampler *Sampler // nil shows no containers
+	scrapes prometheus.Histogram
 }
 
 // New returns a registry with Go, process and build collectors and all instruments.
@@ -44,13 +47,16 @@ func New(build Build) *Metrics {
 		},
 	})
 	info.Set(1)
+	scrapes := prometheus.NewHistogram(histogram("berth_scrape_duration_seconds", "How long scrapes of this endpoint took.", stageBuckets()))
 	reg.MustRegister(
+		scrapes,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		info,
 	)
 	return &Metrics{
 		Registry: reg,
+		scrapes:  scrapes,
 		Stages:   newStages(reg),
 		RPC:      newRPC(reg),
 		CNI:      newCNI(reg),
@@ -69,11 +75,13 @@ func (m *Metrics) RegisterSource(src Source) error {
 	return nil
 }
 
-// RegisterSampler adds the container_* metrics, taken from s at each scrape.
+// RegisterSampler adds the container_* metrics, taken from s at each scrape. They are not in the
+// registry, see exposition.
 func (m *Metrics) RegisterSampler(s *Sampler) error {
-	if err := m.Registry.Register(newSampleCollector(s)); err != nil {
-		return fmt.Errorf("register the metrics of containers: %w", err)
+	if err := m.Registry.Register(newPassCollector(s)); err != nil {
+		return fmt.Errorf("register the metrics of samples: %w", err)
 	}
+	m.sampler = s
 	return nil
 }
 

@@ -1,8 +1,8 @@
 package metrics
 
 import (
-	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -10,7 +10,8 @@ import (
 	"github.com/berth-run/berth/cgroup"
 )
 
-// pass is the outcome of measuring everything once. It is constant once made.
+// pass is the outcome of measuring everything once. It is constant once made, but
+// for what is made of it on demand.
 type pass struct {
 	at         time.Time
 	took       time.Duration
@@ -18,17 +19,27 @@ type pass struct {
 	containers []*containerSample
 	podByID    map[string]*podSample
 	ctrByID    map[string]*containerSample
+
+	rendered rendered
 }
 
 // measured is what pods and containers have in common.
 type measured struct {
 	Sample
 	at    time.Time
-	group group
+	group *group // nil without a cgroup of its own
 	// nanoCores is the CPU use per second since the pass before; nil when there was none.
 	nanoCores *uint64
 	// base is what the next rate is computed from; nil means CPU.
 	base *CPU
+	slow slow
+}
+
+// slow is what is not worth reading at every pass.
+type slow struct {
+	at     time.Time
+	limits *Limits
+	procs  *Processes
 }
 
 // podSample is one pod of a pass.
@@ -38,6 +49,10 @@ type podSample struct {
 	containers []*containerSample
 	interfaces []Interface
 	networkAt  time.Time // zero when the network was not read
+	nsid       int32
+
+	statsOnce sync.Once
+	statsOf   *runtimeapi.PodSandboxStats
 }
 
 // containerSample is one container of a pass.
@@ -46,49 +61,61 @@ type containerSample struct {
 	ref   ContainerRef
 	pod   *podSample // nil when the source does not list it
 	layer *LayerUsage
+	fs    *Filesystem // that holds the layer
+	logs  *LogUsage
+
+	statsOnce sync.Once
+	statsOf   *runtimeapi.ContainerStats
 }
 
-// measure reads everything that runs, on as many processors as there are.
+// work is the state of one pass under way.
+type work struct {
+	s    *Sampler
+	prev *pass
+	// budget is the time left for what is slow, in nanoseconds.
+	budget atomic.Int64
+}
+
+// measure reads everything that runs, on as many processors as there are. There is
+// only one at a time.
 func (s *Sampler) measure(prev *pass) *pass {
 	start := time.Now()
-	p := s.index()
-	work := make(chan func(*files))
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), 4) {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			f := &files{}
-			for fn := range work {
-				fn(f)
-			}
-		}()
-	}
+	p := s.index(prev)
+	w := &work{s: s, prev: prev}
+	w.budget.Store(int64(slowBudget))
+	jobs := make(chan func(*files), len(p.containers)+len(p.pods))
 	for _, c := range p.containers {
-		work <- func(f *files) { s.measureContainer(f, c, prev.ctrByID[c.ref.ID]) }
+		jobs <- func(f *files) { w.container(f, c) }
 	}
 	for _, pod := range p.pods {
-		work <- func(f *files) { s.measurePod(f, pod, prev.podByID[pod.ref.ID]) }
+		jobs <- func(f *files) { w.pod(f, pod) }
 	}
-	close(work)
+	close(jobs)
+	var wg sync.WaitGroup
+	for _, f := range s.files {
+		wg.Go(func() {
+			for job := range jobs {
+				job(f)
+			}
+		})
+	}
 	wg.Wait()
 	for _, pod := range p.pods {
 		pod.sumUp(prev.podByID[pod.ref.ID])
 	}
-	if s.opts.Usage != nil {
-		s.opts.Usage.prune(p.layers())
-	}
+	s.filesystems(p)
+	s.prune(p)
 	p.at, p.took = time.Now(), time.Since(start)
 	return p
 }
 
 // index lists what there is and tells which cgroup is whose.
-func (s *Sampler) index() *pass {
+func (s *Sampler) index(prev *pass) *pass {
 	pods, ctrs := s.src.Pods(), s.src.Containers()
 	p := &pass{podByID: make(map[string]*podSample, len(pods)), ctrByID: make(map[string]*containerSample, len(ctrs))}
 	users := map[string]int{}
 	for _, ref := range pods {
-		pod := &podSample{ref: ref}
+		pod := &podSample{ref: ref, nsid: noNsid}
 		p.pods = append(p.pods, pod)
 		p.podByID[ref.ID] = pod
 		if ref.State == runtimeapi.PodSandboxState_SANDBOX_READY {
@@ -98,14 +125,23 @@ func (s *Sampler) index() *pass {
 	for _, pod := range p.pods {
 		// A parent that several pods share, or the root, says nothing of one pod.
 		parent := pod.ref.CgroupParent
-		if users[parent] == 1 && parent != "" && cgroup.Relative(parent) != "/" {
-			pod.group = s.group(parent)
+		if !pod.ready() || users[parent] != 1 || parent == "" || cgroup.Relative(parent) == "/" {
+			continue
 		}
+		var before *measured
+		if old := prev.podByID[pod.ref.ID]; old != nil {
+			before, pod.nsid = &old.measured, old.nsid
+		}
+		pod.group = s.group(parent, before)
 	}
 	for _, ref := range ctrs {
 		c := &containerSample{ref: ref, pod: p.podByID[ref.PodID]}
-		if ref.CgroupPath != "" {
-			c.group = s.group(ref.CgroupPath)
+		if ref.CgroupPath != "" && c.running() {
+			var before *measured
+			if old := prev.ctrByID[ref.ID]; old != nil {
+				before = &old.measured
+			}
+			c.group = s.group(ref.CgroupPath, before)
 		}
 		if c.pod != nil {
 			c.pod.containers = append(c.pod.containers, c)
@@ -116,39 +152,61 @@ func (s *Sampler) index() *pass {
 	return p
 }
 
-func (s *Sampler) group(path string) group {
-	return group{unified: s.host.Mode == cgroup.Unified, dirs: s.host.Resolve(path)}
+// group takes over that of the pass before, with its open directories.
+func (s *Sampler) group(path string, before *measured) *group {
+	if before != nil && before.group != nil && before.group.path == path {
+		return before.group
+	}
+	return newGroup(path, s.host.Mode == cgroup.Unified, s.host.Resolve(path))
 }
 
-func (s *Sampler) measureContainer(f *files, c *containerSample, prev *containerSample) {
+func (w *work) container(f *files, c *containerSample) {
 	c.at = time.Now()
-	if s.opts.Usage != nil && c.ref.SnapshotKey != "" {
-		if u, ok := s.opts.Usage.Get(c.ref.Snapshotter, c.ref.SnapshotKey); ok {
+	opts := &w.s.opts
+	if opts.Usage != nil && c.ref.SnapshotKey != "" {
+		if u, ok := opts.Usage.Get(c.ref.Snapshotter, c.ref.SnapshotKey); ok {
 			c.layer = &u
 		}
 	}
+	if opts.Logs != nil && c.running() {
+		if l, ok := opts.Logs.get(c.ref.PodID, c.ref.ID); ok {
+			c.logs = &l
+		}
+	}
+	prev := w.prev.ctrByID[c.ref.ID]
 	if c.running() {
-		s.readAll(f, &c.measured)
+		w.s.readAll(f, &c.measured)
+		w.foreign(c)
+		var before *slow
+		if prev != nil {
+			before = &prev.slow
+		}
+		w.slowly(f, &c.measured, before, c.ref.InitPID)
 	}
 	if prev != nil {
 		c.rate(&prev.measured)
 	}
 }
 
-func (s *Sampler) measurePod(f *files, p *podSample, prev *podSample) {
+func (w *work) pod(f *files, p *podSample) {
 	p.at = time.Now()
-	if p.ref.State != runtimeapi.PodSandboxState_SANDBOX_READY {
+	if !p.ready() {
 		return
 	}
-	if p.group.dirs != nil {
-		s.readAll(f, &p.measured)
+	if p.group != nil {
+		w.s.readAll(f, &p.measured)
+		var before *slow
+		if prev := w.prev.podByID[p.ref.ID]; prev != nil {
+			before = &prev.slow
+		}
+		w.slowly(f, &p.measured, before, 0)
 	}
 	if p.ref.NetnsPath == "" {
 		return
 	}
-	ifaces, err := s.opts.Network(p.ref.NetnsPath)
+	ifaces, err := w.s.network(f, p.ref.NetnsPath, &p.nsid)
 	if err != nil {
-		s.errors.count("network", err)
+		w.s.errors.count("network", err)
 		return
 	}
 	p.interfaces, p.networkAt = ifaces, time.Now()
@@ -156,6 +214,19 @@ func (s *Sampler) measurePod(f *files, p *podSample, prev *podSample) {
 
 // readAll runs every reader; one that fails leaves its part out and disturbs no other.
 func (s *Sampler) readAll(f *files, m *measured) {
+	if m.group == nil {
+		return
+	}
+	s.readOnce(f, m)
+	if m.CPU == nil && m.Memory == nil && m.group.opened() {
+		// It may have been made anew at the same path.
+		m.group.close(s.handles)
+		m.Sample = Sample{}
+		s.readOnce(f, m)
+	}
+}
+
+func (s *Sampler) readOnce(f *files, m *measured) {
 	for _, r := range s.readers {
 		if err := r.read(f, m.group, &m.Sample); err != nil {
 			s.errors.count(r.name, err)
@@ -166,33 +237,33 @@ func (s *Sampler) readAll(f *files, m *measured) {
 	}
 }
 
-// rate computes the CPU use since the pass that prev's rate was computed in, at least
-// minWindow ago: passes that come faster than that leave the rate and its base as they
-// are. A counter that went back is that of a new cgroup and has no rate yet.
-func (m *measured) rate(prev *measured) {
-	if m.CPU == nil || prev.CPU == nil || m.CPU.Usage < prev.CPU.Usage {
-		return
+// prune drops what was kept for objects that are gone.
+func (s *Sampler) prune(p *pass) {
+	kept := make(map[*group]bool, len(p.pods)+len(p.containers))
+	layers, pods, ids := make(map[layerKey]bool, len(p.containers)), make(map[string]bool, len(p.pods)), make(map[string]bool, len(p.containers))
+	for _, pod := range p.pods {
+		kept[pod.group], pods[pod.ref.ID] = true, true
 	}
-	base := prev.base
-	if base == nil {
-		base = prev.CPU
-	}
-	window := m.CPU.At.Sub(base.At)
-	if window < minWindow {
-		m.nanoCores, m.base = prev.nanoCores, base
-		return
-	}
-	v := uint64(float64(m.CPU.Usage-base.Usage) / window.Seconds())
-	m.nanoCores = &v
-}
-
-// layers lists the writable layers that there are.
-func (p *pass) layers() map[layerKey]bool {
-	out := make(map[layerKey]bool, len(p.containers))
 	for _, c := range p.containers {
-		out[layerKey{c.ref.Snapshotter, c.ref.SnapshotKey}] = true
+		kept[c.group], ids[c.ref.ID] = true, true
+		layers[layerKey{c.ref.Snapshotter, c.ref.SnapshotKey}] = true
 	}
-	return out
+	for g := range s.groups {
+		if !kept[g] {
+			g.close(s.handles)
+		}
+	}
+	delete(kept, nil)
+	s.groups = kept
+	if s.opts.Usage != nil {
+		s.opts.Usage.layers.prune(layers)
+	}
+	if s.opts.Logs != nil {
+		s.opts.Logs.pods.prune(pods)
+	}
+	if s.foreign != nil {
+		s.foreign.prune(ids)
+	}
 }
 
 func (c *containerSample) running() bool {

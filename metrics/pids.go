@@ -3,8 +3,6 @@ package metrics
 import (
 	"bytes"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // Pids counts the tasks of a cgroup and all below it.
@@ -17,7 +15,7 @@ type Pids struct {
 
 // readPids reads the pids controller, whose files are the same on v1 and v2, and counts
 // processes in cgroup.procs.
-func readPids(f *files, g group, s *Sample) error {
+func readPids(f *files, g *group, s *Sample) error {
 	dir := g.dir("pids")
 	p := &Pids{}
 	var err error
@@ -35,21 +33,19 @@ func readPids(f *files, g group, s *Sample) error {
 }
 
 // countProcesses counts in dir and below. What vanishes meanwhile counts nothing.
-func countProcesses(f *files, dir string) (uint64, error) {
+func countProcesses(f *files, dir *directory) (uint64, error) {
 	b, err := f.read(dir, "cgroup.procs")
 	if err != nil {
 		return 0, err
 	}
 	n := uint64(bytes.Count(b, []byte{'\n'}))
-	// A directory's link count tells whether it has any below, without listing its files.
-	var st unix.Stat_t
-	if err := unix.Stat(dir, &st); err != nil || st.Nlink == 2 {
+	if !dir.parent() {
 		return n, nil
 	}
-	entries, _ := os.ReadDir(dir)
+	entries, _ := os.ReadDir(dir.path)
 	for _, e := range entries {
 		if e.IsDir() {
-			below, _ := countProcesses(f, dir+"/"+e.Name())
+			below, _ := countProcesses(&files{buf: f.buf}, passing(dir.path+"/"+e.Name()))
 			n += below
 		}
 	}

@@ -5,13 +5,35 @@ import "time"
 // sumUp makes a pod's figures of its containers' where it has no cgroup of its own,
 // then computes its rate.
 func (p *podSample) sumUp(prev *podSample) {
-	if p.group.dirs == nil {
+	if p.group == nil {
 		for _, c := range p.containers {
 			p.add(&c.Sample)
 		}
 	}
+	p.sumProcesses()
 	if prev != nil {
 		p.rate(&prev.measured)
+	}
+}
+
+// sumProcesses adds up what is only looked at in containers; a container without such
+// figures leaves the pod without them.
+func (p *podSample) sumProcesses() {
+	sum := &Processes{}
+	n := 0
+	for _, c := range p.containers {
+		if !c.running() {
+			continue
+		}
+		if c.slow.procs == nil {
+			return
+		}
+		n++
+		sum.Descriptors += c.slow.procs.Descriptors
+		sum.Sockets += c.slow.procs.Sockets
+	}
+	if n > 0 {
+		p.slow.procs = sum
 	}
 }
 
@@ -54,4 +76,7 @@ func (m *Memory) add(c *Memory) {
 	m.Faults += c.Faults
 	m.MajorFaults += c.MajorFaults
 	m.OOMKills += c.OOMKills
+	m.ActiveFile += c.ActiveFile
+	m.OwnFaults += c.OwnFaults
+	m.OwnMajorFaults += c.OwnMajorFaults
 }

@@ -29,15 +29,16 @@ type StallTime struct {
 
 // readPressure reads the v2 directory, which a hybrid host has, too. The files are there
 // without the controllers of their resources.
-func readPressure(f *files, g group, s *Sample) error {
+func readPressure(f *files, g *group, s *Sample) error {
 	p := &Pressure{}
-	for name, into := range map[string]**Stall{
-		"cpu.pressure": &p.CPU, "memory.pressure": &p.Memory, "io.pressure": &p.IO,
-	} {
-		st, err := stall(f, g.dirs[""], name)
+	for _, part := range [...]struct {
+		name string
+		into **Stall
+	}{{"cpu.pressure", &p.CPU}, {"memory.pressure", &p.Memory}, {"io.pressure", &p.IO}} {
+		st, err := stall(f, g.dirs[""], part.name)
 		switch {
 		case err == nil:
-			*into = st
+			*part.into = st
 		case vanished(err), errors.Is(err, unix.EOPNOTSUPP):
 			// No PSI in this kernel, or switched off at boot or for this cgroup.
 		default:
@@ -51,7 +52,7 @@ func readPressure(f *files, g group, s *Sample) error {
 }
 
 // stall reads lines like "some avg10=0.00 avg60=0.00 avg300=0.00 total=0", total in microseconds.
-func stall(f *files, dir, name string) (*Stall, error) {
+func stall(f *files, dir *directory, name string) (*Stall, error) {
 	b, err := f.read(dir, name)
 	if err != nil {
 		return nil, err
@@ -68,7 +69,7 @@ func stall(f *files, dir, name string) (*Stall, error) {
 		}
 		for _, kv := range fields[1:] {
 			if err := into.set(kv); err != nil {
-				return nil, fmt.Errorf("%s/%s: line %q: %w", dir, name, line, err)
+				return nil, fmt.Errorf("%s/%s: line %q: %w", dir.path, name, line, err)
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"maps"
 	"sync"
 
 	"github.com/containerd/errdefs"
@@ -26,9 +25,9 @@ func (e *readErrors) count(reader string, err error) {
 	e.n[reader]++
 }
 
-// all gives a copy of the counts.
-func (e *readErrors) all() map[string]uint64 {
+// of gives a reader's count.
+func (e *readErrors) of(reader string) uint64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return maps.Clone(e.n)
+	return e.n[reader]
 }

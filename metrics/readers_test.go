@@ -15,18 +15,18 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // v1Group and v2Group are the fixtures: v1 was read from a cgroup of a 6.18 kernel
 // (its blkio and hugetlb files follow the kernel's documentation), v2 follows
 // Documentation/admin-guide/cgroup-v2.rst.
-func v1Group() group {
+func v1Group() *group {
 	dirs := cgroup.Paths{"": "testdata/v1/unified"}
 	for _, c := range []string{"cpu", "cpuacct", "memory", "blkio", "pids", "hugetlb"} {
 		dirs[c] = "testdata/v1/" + c
 	}
-	return group{dirs: dirs}
+	return newGroup("/p", false, dirs)
 }
 
-func v2Group() group { return group{unified: true, dirs: cgroup.Paths{"": "testdata/v2"}} }
+func v2Group() *group { return newGroup("/p", true, cgroup.Paths{"": "testdata/v2"}) }
 
 func TestReadersGolden(t *testing.T) {
-	for name, g := range map[string]group{"v1": v1Group(), "v2": v2Group()} {
+	for name, g := range map[string]*group{"v1": v1Group(), "v2": v2Group()} {
 		t.Run(name, func(t *testing.T) {
 			var s Sample
 			f := &files{}
@@ -66,9 +66,9 @@ func golden(t *testing.T, path string, v any) {
 
 // A cgroup that is not there is no failure of its readers' neighbours.
 func TestReadersOfNothing(t *testing.T) {
-	for name, g := range map[string]group{
-		"v1": {dirs: cgroup.Paths{"cpu": "testdata/absent"}},
-		"v2": {unified: true, dirs: cgroup.Paths{"": "testdata/absent"}},
+	for name, g := range map[string]*group{
+		"v1": newGroup("/p", false, cgroup.Paths{"cpu": "testdata/absent"}),
+		"v2": newGroup("/p", true, cgroup.Paths{"": "testdata/absent"}),
 	} {
 		var s Sample
 		for _, r := range readers([]string{"2MB"}) {
@@ -94,7 +94,7 @@ func TestBrokenFilesAreErrors(t *testing.T) {
 	}
 	for _, r := range readers([]string{"2MB"}) {
 		var s Sample
-		if err := r.read(&files{}, group{unified: true, dirs: cgroup.Paths{"": dir}}, &s); vanished(err) {
+		if err := r.read(&files{}, newGroup("/p", true, cgroup.Paths{"": dir}), &s); vanished(err) {
 			t.Errorf("%s takes nonsense: %v", r.name, err)
 		}
 	}

@@ -105,8 +105,10 @@ func TestRealLoad(t *testing.T) {
 			t.Errorf("a throttled process has no CPU pressure: %v", st.Cpu)
 		}
 	}
-	if n := s.errors.all(); len(n) > 0 {
-		t.Errorf("read failures: %v", n)
+	for _, r := range s.readers {
+		if n := s.errors.of(r.name); n > 0 {
+			t.Errorf("%s: %d read failures", r.name, n)
+		}
 	}
 }
 
@@ -163,8 +165,42 @@ func BenchmarkPass(b *testing.B) {
 		}
 	}
 	s := NewSampler(h, src, Options{})
-	b.ResetTimer()
-	for b.Loop() {
-		s.measure(&pass{})
-	}
+	b.Cleanup(s.Close)
+	last := s.measure(&pass{})
+	b.Run("measure", func(b *testing.B) {
+		for b.Loop() {
+			last = s.measure(last)
+		}
+	})
+	b.Run("text", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var n countWriter
+			if err := last.encode(&n, s.families, formText.encoder()); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(int64(n))
+		}
+	})
+	b.Run("cri", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			b.SetBytes(int64(len(last.encodeCRI(s.families).data)))
+		}
+	})
+	b.Run("gzip", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			last.rendered.gz = nil
+			d, err := last.deflate(formText, s.families, time.Hour)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(len(d.data)), "out-bytes")
+		}
+	})
 }
+
+type countWriter int
+
+func (c *countWriter) Write(b []byte) (int, error) { *c += countWriter(len(b)); return len(b), nil }

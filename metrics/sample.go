@@ -3,7 +3,6 @@ package metrics
 import (
 	"time"
 
-	"github.com/berth-run/berth/cgroup"
 	"github.com/berth-run/berth/sandbox/netns"
 )
 
@@ -21,25 +20,10 @@ type Sample struct {
 	Pressure *Pressure  `json:"pressure,omitempty"`
 }
 
-// group is a cgroup to read. unified tells which kind of files its directories
-// have; a hybrid one has v1 files, and those of PSI in its v2 directory.
-type group struct {
-	unified bool
-	dirs    cgroup.Paths
-}
-
-// dir is where a v1 controller's files are; v2 has all in one place.
-func (g group) dir(controller string) string {
-	if g.unified {
-		return g.dirs[""]
-	}
-	return g.dirs[controller]
-}
-
 // reader reads one kind of resource into a sample. All of them are in readers.
 type reader struct {
 	name string
-	read func(f *files, g group, s *Sample) error
+	read func(f *files, g *group, s *Sample) error
 }
 
 // readers lists them in the order of a pass: CPU first, since its time matters most.
@@ -49,7 +33,7 @@ func readers(pageSizes []string) []reader {
 		{"memory", readMemory},
 		{"io", readIO},
 		{"pids", readPids},
-		{"hugetlb", func(f *files, g group, s *Sample) error { return readHugetlb(f, g, s, pageSizes) }},
+		{"hugetlb", func(f *files, g *group, s *Sample) error { return readHugetlb(f, g, s, pageSizes) }},
 		{"pressure", readPressure},
 	}
 }

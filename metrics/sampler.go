@@ -2,8 +2,12 @@ package metrics
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/berth-run/berth/cgroup"
 	"github.com/berth-run/berth/sandbox/netns"
@@ -27,8 +31,15 @@ type Options struct {
 	MaxAge time.Duration
 	// Usage accounts writable layers; nil leaves those figures out.
 	Usage *UsageCache
-	// Network reads the interfaces in the network namespace at a path; nil means netns.Stats.
+	// Network reads the interfaces in the network namespace at a path; nil means from the kernel.
 	Network func(path string) ([]Interface, error)
+	// Logs accounts containers' logs; nil leaves those figures out.
+	Logs *LogCache
+	// Foreign asks shims of containers without cgroups on this host; nil leaves those
+	// figures out.
+	Foreign ForeignFunc
+	// Filesystem describes the filesystem that holds a directory; nil means from the kernel.
+	Filesystem func(dir string) (Filesystem, error)
 }
 
 // Sampler measures pods and containers on demand. It is safe for concurrent use.
@@ -40,10 +51,20 @@ type Sampler struct {
 	families []family
 	errors   *readErrors
 	devices  *deviceNames
+	foreign  *background[string, Sample] // nil: nobody to ask
+	proc     string
+
+	// These belong to the pass under way.
+	files   []*files // one a worker
+	handles *handles
+	groups  map[*group]bool
+	fs      map[string]*Filesystem // by directory
+	fsAt    time.Time
 
 	mu      sync.Mutex
 	last    *pass         // the newest finished pass
 	running chan struct{} // closed when the pass under way is done; nil when none is
+	closed  bool
 }
 
 // NewSampler returns a sampler of what src lists, on the cgroup layout of host.
@@ -51,17 +72,58 @@ func NewSampler(host *cgroup.Host, src Source, opts Options) *Sampler {
 	if opts.MaxAge <= 0 {
 		opts.MaxAge = defaultMaxAge
 	}
-	if opts.Network == nil {
-		opts.Network = netns.Stats
+	if opts.Filesystem == nil {
+		opts.Filesystem = statFilesystem
 	}
-	return &Sampler{
+	s := &Sampler{
 		host: host, src: src, opts: opts,
 		readers:  readers(pageSizes(hugepagesDir)),
 		families: families(),
 		errors:   newReadErrors(),
 		devices:  &deviceNames{dir: blockDir, names: map[string]string{}},
+		foreign:  newForeign(opts.Foreign),
+		proc:     "/proc",
+		handles:  newHandles(),
 		last:     &pass{},
 	}
+	for range min(runtime.GOMAXPROCS(0), 4) {
+		s.files = append(s.files, &files{handles: s.handles})
+	}
+	return s
+}
+
+// Close ends the work in the background and lets go of what is kept open. The sampler
+// still answers afterwards, with its last figures.
+func (s *Sampler) Close() {
+	if s.foreign != nil {
+		s.foreign.Close()
+	}
+	s.mu.Lock()
+	s.closed = true
+	running := s.running
+	s.mu.Unlock()
+	if running != nil {
+		<-running
+	}
+	for g := range s.groups {
+		g.close(s.handles)
+	}
+	for _, f := range s.files {
+		f.net.close()
+	}
+}
+
+// network reads the interfaces of a pod. Old kernels cannot list those of another
+// namespace, so there it is entered.
+func (s *Sampler) network(f *files, path string, nsid *int32) ([]Interface, error) {
+	if s.opts.Network != nil {
+		return s.opts.Network(path)
+	}
+	ifaces, err := f.net.read(path, nsid)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
+		return netns.Stats(path)
+	}
+	return ifaces, err
 }
 
 // sample gives a pass that is not older than MaxAge and knows what runs now. Callers
@@ -91,7 +153,7 @@ func (s *Sampler) join() (*pass, chan struct{}) {
 	pods, ctrs := s.src.Pods(), s.src.Containers()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.last.at.IsZero() && time.Since(s.last.at) < s.opts.MaxAge && s.last.knows(pods, ctrs) {
+	if s.closed || !s.last.at.IsZero() && time.Since(s.last.at) < s.opts.MaxAge && s.last.knows(pods, ctrs) {
 		return s.last, nil
 	}
 	if s.running == nil {

@@ -214,7 +214,7 @@ func TestVanishingAndFilters(t *testing.T) {
 	if c, err := s.ContainerStats(ctx, "c3"); err != nil || c.Cpu != nil || c.Attributes.Id != "c3" {
 		t.Errorf("stopped container: %v %v", c, err)
 	}
-	if n := s.errors.all()["network"]; n == 0 {
+	if n := s.errors.of("network"); n == 0 {
 		t.Error("a network that cannot be read is not counted")
 	}
 }

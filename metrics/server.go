@@ -13,15 +13,10 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-const (
-	// headerTimeout keeps a client that says nothing from holding a connection.
-	headerTimeout = 10 * time.Second
-	// maxScrapes bounds scrapes at once; more than that are told to come again (503).
-	maxScrapes = 16
-)
+// headerTimeout keeps a client that says nothing from holding a connection.
+const headerTimeout = 10 * time.Second
 
 // Check is one condition of health. An error is the reason it is not met.
 type Check struct {
@@ -67,13 +62,7 @@ func NewServer(m *Metrics, opts ServerOptions) (*Server, error) {
 
 func handler(m *Metrics, opts ServerOptions) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{
-		EnableOpenMetrics: true,
-		// One collector that fails costs its own metrics only.
-		ErrorHandling:       promhttp.ContinueOnError,
-		MaxRequestsInFlight: maxScrapes,
-		Registry:            m.Registry,
-	}))
+	mux.Handle("GET /metrics", newExposition(m))
 	mux.Handle("GET /healthz", health(opts.Live))
 	mux.Handle("GET /readyz", health(opts.Ready))
 	return mux

@@ -59,6 +59,9 @@ type ContainerRef struct {
 	Snapshotter, SnapshotKey string
 	// CreatedAt and StartedAt are times of the container's life; StartedAt is zero until it started.
 	CreatedAt, StartedAt time.Time
-	// Resources are the limits in force, for container_spec_*; may be nil.
-	Resources *runtimeapi.LinuxContainerResources
+	// Foreign says that the container's shim may run it where this host has no cgroup of it.
+	Foreign bool
+	// OOMKills counts the processes of a container that has exited which were killed for
+	// its memory limit; of a running one the kernel tells.
+	OOMKills uint64
 }

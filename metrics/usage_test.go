@@ -54,14 +54,14 @@ func TestUsageCache(t *testing.T) {
 		t.Errorf("%d measurements, %d at once; want 5 and 2", calls.Load(), most.Load())
 	}
 	eventually(t, func() bool {
-		c.prune(map[layerKey]bool{{"overlayfs", "a"}: true})
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return len(c.layers) == 1
+		c.layers.prune(map[layerKey]bool{{"overlayfs", "a"}: true})
+		c.layers.mu.Lock()
+		defer c.layers.mu.Unlock()
+		return len(c.layers.entries) == 1
 	})
 	c.Forget("overlayfs", "a")
-	if len(c.layers) != 0 {
-		t.Errorf("%d layers are left", len(c.layers))
+	if len(c.layers.entries) != 0 {
+		t.Errorf("%d layers are left", len(c.layers.entries))
 	}
 }
 

@@ -1,0 +1,139 @@
+package metrics
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/klog/v2"
+)
+
+// share is the part of a processor that one figure may cost: one that took a second to
+// get is asked for again 20 seconds later at the earliest.
+const share = 20
+
+// backgroundOptions bound the work of a background.
+type backgroundOptions struct {
+	// what the figures are, for the log.
+	what string
+	// maxAge is the age from which a figure is got anew when somebody asks for it.
+	maxAge time.Duration
+	// parallel bounds the work under way at once, timeout a single one.
+	parallel int
+	timeout  time.Duration
+}
+
+// background gets figures that may be slow, so that no caller ever waits for one: Get
+// answers what is known and has it renewed when it is old. Its goroutines live only
+// while there is something to do.
+type background[K comparable, V any] struct {
+	get    func(context.Context, K) (V, error)
+	opts   backgroundOptions
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex
+	entries map[K]*entry[V]
+	queue   []K // each at most once
+	workers int
+	closed  bool
+}
+
+// entry is what is known of one key. queued lasts from the request to the end of the work.
+type entry[V any] struct {
+	value  V
+	at     time.Time // zero until the first success
+	queued bool
+	next   time.Time
+}
+
+func newBackground[K comparable, V any](get func(context.Context, K) (V, error), opts backgroundOptions) *background[K, V] {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &background[K, V]{get: get, opts: opts, ctx: ctx, cancel: cancel, entries: map[K]*entry[V]{}}
+}
+
+// Get gives the last value and when it was got, the zero time for none yet.
+func (b *background[K, V]) Get(k K) (V, time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.entries[k]
+	if e == nil {
+		e = &entry[V]{}
+		b.entries[k] = e
+	}
+	if !e.queued && !b.closed && !time.Now().Before(e.next) {
+		e.queued = true
+		b.queue = append(b.queue, k)
+		if b.workers < b.opts.parallel {
+			b.workers++
+			b.wg.Go(b.work)
+		}
+	}
+	return e.value, e.at
+}
+
+// work does what is queued and ends with the queue.
+func (b *background[K, V]) work() {
+	for {
+		b.mu.Lock()
+		if len(b.queue) == 0 {
+			b.workers--
+			b.mu.Unlock()
+			return
+		}
+		k := b.queue[0]
+		b.queue = b.queue[1:]
+		b.mu.Unlock()
+		b.one(k)
+	}
+}
+
+// one gets a value. Where that fails the last one stays, whose age shows it.
+func (b *background[K, V]) one(k K) {
+	ctx, cancel := context.WithTimeout(b.ctx, b.opts.timeout)
+	defer cancel()
+	start := time.Now()
+	v, err := b.get(ctx, k)
+	end := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.entries[k]
+	if e == nil {
+		return // forgotten meanwhile
+	}
+	e.queued = false
+	e.next = end.Add(max(b.opts.maxAge, share*end.Sub(start)))
+	if err == nil {
+		e.value, e.at = v, end
+	} else if b.ctx.Err() == nil {
+		klog.V(3).InfoS("Could not get figures", "of", b.opts.what, "key", k, "err", err)
+	}
+}
+
+// Forget drops what is known of a key.
+func (b *background[K, V]) Forget(k K) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.entries, k)
+}
+
+// prune drops keys that nothing has any more.
+func (b *background[K, V]) prune(live map[K]bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for k, e := range b.entries {
+		if !live[k] && !e.queued {
+			delete(b.entries, k)
+		}
+	}
+}
+
+// Close stops the work and waits until there is none.
+func (b *background[K, V]) Close() {
+	b.mu.Lock()
+	b.closed, b.queue = true, nil
+	b.mu.Unlock()
+	b.cancel()
+	b.wg.Wait()
+}
