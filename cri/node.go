@@ -17,6 +17,8 @@ const (
 	apiVersion  = "v1"
 	// kubeAPIVersion is what VersionResponse.version has always been.
 	kubeAPIVersion = "0.1.0"
+	// metadataIntact is a condition of Berth's own, shown when it is not met.
+	metadataIntact = "MetadataIntact"
 )
 
 // NodeOptions is what the RPCs about the node answer from.
@@ -38,6 +40,9 @@ type NodeOptions struct {
 	Systemd bool
 	// Ready returns nil when the runtime can run containers; it answers from memory.
 	Ready func() error
+	// Damage says what records the daemon lost before it started, "" for none. It does
+	// not keep the node from working, but somebody should know.
+	Damage string
 	// Info is what the verbose Status tells, as JSON values by name.
 	Info func() map[string]any
 }
@@ -69,6 +74,11 @@ func (n node) Status(_ context.Context, r *runtimeapi.StatusRequest) (*runtimeap
 		}},
 		RuntimeHandlers: n.Handlers,
 		Features:        n.Features,
+	}
+	if n.Damage != "" {
+		resp.Status.Conditions = append(resp.Status.Conditions, &runtimeapi.RuntimeCondition{
+			Type: metadataIntact, Status: false, Reason: "Quarantined", Message: n.Damage,
+		})
 	}
 	if !r.GetVerbose() {
 		return resp, nil

@@ -42,6 +42,10 @@ func openEmbedded(ctx context.Context, o Options) (*Engine, error) {
 	if err := prepareDirs(ctx, cfg, o); err != nil {
 		return nil, err
 	}
+	var err error
+	if e.Quarantined, err = verify(ctx, o.Root, o.Quarantine); err != nil {
+		return nil, err
+	}
 	// The server keeps its context for as long as it lives; the caller's ends
 	// with the start.
 	serverCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -92,6 +96,7 @@ func prepareDirs(ctx context.Context, cfg *srvconfig.Config, o Options) error {
 	if err := os.MkdirAll(o.ShimSockets, 0o711); err != nil {
 		return fmt.Errorf("create the directory of shim sockets: %w", err)
 	}
+	removeHalfDeleted(ctx, o)
 	if err := mount.SetTempMountLocation(filepath.Join(o.Root, "tmpmounts")); err != nil {
 		return fmt.Errorf("set the directory of temporary mounts: %w", err)
 	}
@@ -150,6 +155,20 @@ func clearSnapshotters(ic *plugin.InitContext) {
 		}
 		if err := cleaner.Cleanup(ic.Context); err != nil {
 			log.G(ic.Context).WithError(err).WithField("snapshotter", name).Warn("could not remove directories of snapshots that do not exist")
+		}
+	}
+}
+
+// removeHalfDeleted removes bundles that were being deleted when the last run was
+// killed: containerd renames them to a hidden name first, and never looks at those again.
+func removeHalfDeleted(ctx context.Context, o Options) {
+	for _, dir := range []string{o.Root, o.State} {
+		found, err := filepath.Glob(filepath.Join(dir, string(plugins.RuntimePluginV2)+".task", "*", ".*"))
+		for _, bundle := range found {
+			err = errors.Join(err, os.RemoveAll(bundle))
+		}
+		if err != nil {
+			log.G(ctx).WithError(err).Warn("could not remove bundles that were half deleted")
 		}
 	}
 }

@@ -126,6 +126,7 @@ func (d *parts) openEngine(ctx context.Context) (err error) {
 	if d.engine, err = engine.Open(ctx, engineOptions(d.config)); err != nil {
 		return err
 	}
+	d.metrics.RegisterDamage(len(d.engine.Quarantined))
 	d.onClose(d.engine.Close)
 	return nil
 }
@@ -305,9 +306,18 @@ func (d *parts) server() *grpc.Server {
 		Node: cri.NodeOptions{
 			Version: version, Network: d.network, SavePodCIDR: d.savePodCIDR, Handlers: d.handlers.CRI(),
 			Features: &runtimeapi.RuntimeFeatures{SupplementalGroupsPolicy: true, MountOptions: true},
-			Systemd:  d.cgroups.Driver == cgroup.Systemd, Ready: d.engine.Ready, Info: d.info,
+			Systemd:  d.cgroups.Driver == cgroup.Systemd, Ready: d.engine.Ready, Damage: d.damage(), Info: d.info,
 		},
 	})
+}
+
+// damage says which databases were put aside when the daemon started, "" for none.
+func (d *parts) damage() string {
+	var lines []string
+	for _, q := range d.engine.Quarantined {
+		lines = append(lines, q.String())
+	}
+	return strings.Join(lines, "; ")
 }
 
 // info is what a verbose Status tells beyond the conditions.

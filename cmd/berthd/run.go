@@ -105,6 +105,9 @@ func (d *parts) announce() {
 	} else {
 		fmt.Fprintf(os.Stderr, "  network      not ready: %s\n", network.Message)
 	}
+	for _, q := range d.engine.Quarantined {
+		fmt.Fprintf(os.Stderr, "  DEGRADED     %s; its pods were ended\n", q)
+	}
 	for _, w := range d.host.Warnings() {
 		fmt.Fprintf(os.Stderr, "  note         %s\n", w)
 	}
