@@ -72,6 +72,7 @@ func TestMatrix(t *testing.T) {
 			for _, m := range n.missed {
 				t.Logf("not reached: %s", m)
 			}
+			healthy(t, d)
 		})
 	}
 }
