@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/cni"
+	"github.com/berth-run/berth/config"
+	"github.com/berth-run/berth/doctor"
+	"github.com/berth-run/berth/engine"
+)
+
+const doctorHelp = `Compares what Berth has on record with what is on the host: directories, sockets, mounts,
+network interfaces and addresses, control groups, shims, snapshots and leases. What has no
+record is listed, and removed with --fix. It can be run beside a daemon that is at work.
+
+Exit codes: 0 nothing found, or all of it removed; 1 something found, or not removed.`
+
+// doctorTimeout bounds an examination, or a removal.
+const doctorTimeout = 2 * time.Minute
+
+func newDoctorCommand(o *options) *cobra.Command {
+	var fix bool
+	var output string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "List, and remove, what is on the host without a record",
+		Long:  doctorHelp,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "text" && output != "json" {
+				return usageError{fmt.Errorf("--output must be text or json, is %q", output)}
+			}
+			c, err := o.load()
+			if err != nil {
+				return err
+			}
+			if os.Geteuid() != 0 {
+				return errors.New("has to run as root: it looks at mounts, namespaces and processes")
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), doctorTimeout)
+			defer cancel()
+			return examine(ctx, c, cmd.OutOrStdout(), output == "json", fix)
+		},
+	}
+	cmd.Flags().BoolVar(&fix, "fix", false, "remove what was found")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "`FORMAT`: text or json")
+	return cmd
+}
+
+// examine does the work of the command.
+func examine(ctx context.Context, c *config.Config, w io.Writer, asJSON, fix bool) error {
+	d, running, err := newDoctor(c)
+	if err != nil {
+		return err
+	}
+	if d.Client != nil {
+		defer d.Client.Close()
+	}
+	found, err := d.Examine(ctx)
+	if err != nil {
+		return err
+	}
+	if err := printFindings(w, found, running, asJSON); err != nil || len(found) == 0 {
+		return err
+	}
+	if !fix {
+		return fmt.Errorf("%d things do not belong on this host; berthd doctor --fix removes them", len(found))
+	}
+	var errs []error
+	for _, f := range found {
+		errs = append(errs, d.Fix(ctx, f))
+	}
+	return errors.Join(errs...)
+}
+
+func printFindings(w io.Writer, found []doctor.Finding, running, asJSON bool) error {
+	if asJSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(append([]doctor.Finding{}, found...))
+	}
+	if len(found) == 0 {
+		fmt.Fprintln(w, "nothing found: everything on this host has a record")
+	}
+	for _, f := range found {
+		fmt.Fprintf(w, "%-22s %s\n", f.Kind, f.Name)
+	}
+	if !running {
+		fmt.Fprintln(w, "(berthd does not run: snapshots and leases were not looked at, and the next start finishes what was cut short)")
+	}
+	return nil
+}
+
+// newDoctor finds the records: with the daemon, with an external containerd, or in the
+// database of an embedded one that does not run.
+func newDoctor(c *config.Config) (_ *doctor.Doctor, running bool, err error) {
+	d := &doctor.Doctor{Paths: c.Paths(), Alone: alone(c)}
+	if c.CNI.DefaultNetwork.Enabled {
+		d.Bridge = c.CNI.DefaultNetwork.Bridge
+	}
+	driver := string(c.Cgroup.Driver)
+	if c.Cgroup.Driver == config.CgroupAuto {
+		driver = ""
+	}
+	if d.Cgroups, err = cgroup.Detect(driver); err != nil {
+		return nil, false, err
+	}
+	options, err := cniOptions(c)
+	if err != nil {
+		return nil, false, err
+	}
+	network, err := cni.New(options)
+	if err != nil {
+		return nil, false, err
+	}
+	d.Detach = func(ctx context.Context, podID string) error {
+		return network.Detach(ctx, cni.Attachment{PodID: podID})
+	}
+	running = daemonPID(c.Paths()) != 0
+	address := c.Containerd.Address
+	if address == "" && !running {
+		root := c.Paths().ContainerdRoot()
+		d.Records = func(ctx context.Context) (map[string]bool, error) { return engine.RecordedIDs(ctx, root) }
+		return d, running, nil
+	}
+	if address == "" {
+		address = c.Paths().ContainerdSocket()
+	}
+	d.Client, err = containerd.New(strings.TrimPrefix(address, "unix://"), containerd.WithDefaultNamespace(engine.Namespace))
+	if err != nil {
+		return nil, running, fmt.Errorf("connect to containerd at %s: %w", address, err)
+	}
+	d.Records = doctor.Records(d.Client)
+	return d, running || c.Containerd.Address != "", nil
+}
+
+// daemonPID is the daemon that holds the state directory, 0 when none does.
+func daemonPID(p config.Paths) int {
+	f, err := os.OpenFile(p.LockFile(), os.O_RDONLY, 0)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err == nil {
+		return 0
+	}
+	raw, _ := os.ReadFile(p.PIDFile())
+	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil {
+		return -1 // it holds the lock, whoever it is
+	}
+	return pid
+}
+
+// alone says that no other instance of Berth has pods on this host: neither a daemon nor a
+// shim that stands in another state directory.
+func alone(c *config.Config) bool {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return false
+	}
+	own := daemonPID(c.Paths())
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == own || pid == os.Getpid() {
+			continue
+		}
+		comm, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "comm"))
+		switch strings.TrimSpace(string(comm)) {
+		case "berthd":
+			return false
+		case "berth-shim":
+			cwd, _ := os.Readlink(filepath.Join("/proc", e.Name(), "cwd"))
+			if !strings.HasPrefix(cwd, c.State+"/") {
+				return false
+			}
+		}
+	}
+	return true
+}
