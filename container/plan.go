@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/engine"
@@ -202,7 +203,13 @@ func (m *Manager) createVolumes(ctx context.Context, n *creation) error {
 }
 
 func (m *Manager) removeTask(ctx context.Context, c *Container) error {
-	return m.tasks.Delete(ctx, c.ID)
+	if err := m.tasks.Delete(ctx, c.ID); err != nil {
+		return err
+	}
+	if c.State() != runtimeapi.ContainerState_CONTAINER_CREATED {
+		return nil
+	}
+	return m.abandonStart(ctx, c, c.Pod.Shim())
 }
 
 // rootfs are the mounts that make up the container's root file system.

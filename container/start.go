@@ -55,7 +55,7 @@ func (m *Manager) start(ctx context.Context, c *Container, call *flight.Call) er
 	}
 	c.set(func() { c.exited, c.cleaned = make(chan struct{}), make(chan struct{}) })
 	if err := m.planOf("StartContainer", m.startPlan(c), call.SetStage).Up(ctx); err != nil {
-		m.noteExit(c, Exit{FinishedAt: time.Now(), Code: exitCannotRun, Reason: ReasonCannotRun, Message: err.Error()})
+		m.failStart(c, err)
 		return fmt.Errorf("%s: %w", c.Name(), classify(err))
 	}
 	return nil
@@ -88,10 +88,13 @@ func (m *Manager) createTask(ctx context.Context, c *Container, pod *shim.Proces
 	} else {
 		req.Stdio = c.foreign.stdio()
 	}
-	pid, err := m.tasks.Create(ctx, req)
-	if err != nil && c.inherited {
-		pid, err = m.createAgain(ctx, req, err)
+	create := m.tasks.Create
+	if c.inherited {
+		create = func(ctx context.Context, req task.CreateRequest) (uint32, error) {
+			return m.createAgain(ctx, c, pod, req)
+		}
 	}
+	pid, err := create(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -100,30 +103,48 @@ func (m *Manager) createTask(ctx context.Context, c *Container, pod *shim.Proces
 }
 
 const (
-	// takenTimeout bounds how long the end of a former daemon's call is waited for.
-	takenTimeout = 15 * time.Second
-	takenPause   = 100 * time.Millisecond
+	// settleTimeout bounds how long the end of a former daemon's call is waited for.
+	settleTimeout = 20 * time.Second
+	settlePause   = 200 * time.Millisecond
 )
 
-// createAgain creates the task where a Start of a former daemon is in the way: a task
-// that was created and never started, or what containerd has yet to clear away.
-func (m *Manager) createAgain(ctx context.Context, req task.CreateRequest, err error) (pid uint32, _ error) {
-	for deadline := time.Now().Add(takenTimeout); taken(err) && time.Now().Before(deadline); {
-		if err := m.tasks.Reap(ctx, req.ID); err != nil {
-			return 0, err
+// createAgain creates the task of a container whose Start a former daemon may have been
+// cut off in. An external containerd that lost its client gives up on what it was doing,
+// at its leisure, in the same bundle, while runc may still be at work in it.
+func (m *Manager) createAgain(ctx context.Context, c *Container, pod *shim.Process, req task.CreateRequest) (pid uint32, err error) {
+	for deadline := time.Now().Add(settleTimeout); ; time.Sleep(settlePause) {
+		if err = m.abandonStart(ctx, c, pod); err == nil {
+			err = m.tasks.Reap(ctx, c.ID)
 		}
-		if pid, err = m.tasks.Create(ctx, req); err == nil {
-			return pid, nil
+		if err == nil {
+			pid, err = m.tasks.Create(ctx, req)
 		}
-		time.Sleep(takenPause)
+		if err == nil || !disturbed(err) || time.Now().After(deadline) {
+			return pid, err
+		}
 	}
-	return 0, err
 }
 
-// taken says that there is a task already. containerd has no code for a bundle that is
-// in the way, hence the text.
-func taken(err error) bool {
-	return errdefs.IsAlreadyExists(err) || err != nil && strings.Contains(err.Error(), "file exists")
+// abandonStart makes the shim take back what it was doing for the Start of a former
+// daemon.
+func (m *Manager) abandonStart(ctx context.Context, c *Container, pod *shim.Process) error {
+	if !c.inherited || pod == nil {
+		return nil
+	}
+	err := pod.Client().Abandon(ctx, c.ID)
+	if errdefs.IsNotImplemented(err) || errdefs.IsUnavailable(err) {
+		return nil // a shim of an older build, or one that is gone with all it had
+	}
+	return err
+}
+
+// disturbed says that something else was at work in the task's bundle. Neither
+// containerd nor runc has a code for that, hence the texts.
+func disturbed(err error) bool {
+	text := err.Error()
+	return errdefs.IsAlreadyExists(err) || strings.Contains(text, "file exists") ||
+		strings.Contains(text, "log.json: no such file or directory") || strings.Contains(text, "config.json: no such file or directory") ||
+		strings.Contains(text, "directory not empty")
 }
 
 // ioConfig tells the shim what to do with the container's streams.

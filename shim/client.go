@@ -89,6 +89,15 @@ func (c *Client) Forget(ctx context.Context, id string) error {
 	return err
 }
 
+// Abandon takes back a creation of a task that its caller did not live to see the end of: it waits
+// for it, and deletes the task and its bundle. It is for a container of which containerd has no task.
+// One that was started is errdefs.ErrFailedPrecondition, one that is unknown no error. The call may
+// take as long as the OCI runtime does: give it a deadline.
+func (c *Client) Abandon(ctx context.Context, id string) error {
+	_, err := c.call(ctx, Request{Op: OpAbandon, ID: id})
+	return err
+}
+
 // Shutdown ends the shim. It is refused with errdefs.ErrFailedPrecondition while it serves a task
 // that has not been deleted, unless force is set; a forced shutdown leaves the containers running
 // without a parent. A shim that is gone already is no error.

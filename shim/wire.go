@@ -36,6 +36,7 @@ const (
 	OpResize     Op = "resize"
 	OpCloseStdin Op = "close-stdin"
 	OpForget     Op = "forget"
+	OpAbandon    Op = "abandon"
 	OpShutdown   Op = "shutdown"
 )
 

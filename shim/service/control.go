@@ -124,8 +124,13 @@ func checkPeer(conn *net.UnixConn) error {
 
 // do runs an operation that is answered by success or an error.
 func (c *control) do(req shim.Request) error {
-	if req.Op == shim.OpForget {
+	switch req.Op {
+	case shim.OpForget:
 		return c.forget(req.ID)
+	case shim.OpAbandon:
+		ctx, cancel := context.WithTimeout(c.svc.ctx, runtimeTimeout)
+		defer cancel()
+		return c.svc.abandon(ctx, req.ID)
 	}
 	ctr := c.svc.container(req.ID)
 	switch req.Op {

@@ -36,6 +36,7 @@ type Service struct {
 
 	mu         sync.Mutex
 	containers map[string]*container // nil while the container is being created
+	creations  map[string]*creation
 }
 
 // newService wraps inner. ctx carries containerd's namespace.
@@ -43,6 +44,7 @@ func newService(ctx context.Context, inner taskAPI.TTRPCTaskService, m *monitor,
 	return &Service{
 		TTRPCTaskService: inner, ctx: ctx, registry: newRegistry(), monitor: m, bufs: newBufPool(),
 		shutdown: sd, pinned: pinned, containers: make(map[string]*container),
+		creations: make(map[string]*creation),
 	}
 }
 
@@ -84,6 +86,9 @@ func (s *Service) remove(c *container) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.containers, c.id)
+	if n := s.creations[c.id]; n != nil && n.over() {
+		delete(s.creations, c.id) // containerd saw the task off, and removes the bundle
+	}
 }
 
 // Create implements the Task API: runc create, with the streams that the stdout URI asks for.
@@ -96,7 +101,9 @@ func (s *Service) Create(ctx context.Context, r *taskAPI.CreateTaskRequest) (*ta
 	if err := s.reserve(c.id); err != nil {
 		return nil, errgrpc.ToGRPC(err)
 	}
+	end := s.begin(c.id, r.Bundle)
 	resp, err := s.create(ctx, c, r)
+	defer func() { end(err != nil && ctx.Err() == nil) }()
 	if err != nil {
 		s.remove(c)
 		return nil, errgrpc.ToGRPC(err)

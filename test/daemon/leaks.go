@@ -61,6 +61,9 @@ func (d *Daemon) CheckLeaks(t testing.TB) {
 	}
 	pid := d.PID()
 	t.Cleanup(func() {
+		if t.Failed() {
+			return // it may not have got to its own tidying; Close checks again
+		}
 		scope := d.liveScope()
 		if d.PID() != pid {
 			scope = d.runningScope() // another process, with other goroutines

@@ -108,3 +108,10 @@ func listContainers(t *testing.T, d *daemon.Daemon) map[string]runtimeapi.Contai
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// userNamespace maps the first 65536 IDs far away from the host's.
+var userNamespace = &runtimeapi.UserNamespace{
+	Mode: runtimeapi.NamespaceMode_POD,
+	Uids: []*runtimeapi.IDMapping{{HostId: 100000, ContainerId: 0, Length: 65536}},
+	Gids: []*runtimeapi.IDMapping{{HostId: 100000, ContainerId: 0, Length: 65536}},
+}

@@ -65,7 +65,7 @@ func (m *mode) daemon(t *testing.T) *daemon.Daemon {
 			t.Fatal(err)
 		}
 		m.shared = d
-		pullCommon(t, d)
+		warmUp(t, d)
 	}
 	if m.shared.PID() == 0 {
 		t.Fatalf("berthd has ended by itself\n%s", m.shared.Log())
@@ -73,11 +73,15 @@ func (m *mode) daemon(t *testing.T) *daemon.Daemon {
 	return m.shared
 }
 
-func pullCommon(t *testing.T, d *daemon.Daemon) {
+// warmUp pulls images, and runs a pod: what is opened once and for all is open then.
+func warmUp(t *testing.T, d *daemon.Daemon) {
 	t.Helper()
 	for _, image := range commonImages {
 		d.Pull(t, image)
 	}
+	pod := d.RunPod(t)
+	pod.Run(t).Output(t, "true")
+	pod.Remove(t)
 }
 
 // own runs a test on a daemon of its own, in each mode.
@@ -89,7 +93,7 @@ func own(t *testing.T, opts daemon.Options, test func(t *testing.T, d *daemon.Da
 			opts := opts
 			opts.External = mode.external
 			d := daemon.Start(t, opts)
-			pullCommon(t, d)
+			warmUp(t, d)
 			d.CheckLeaks(t)
 			test(t, d)
 		})

@@ -1,0 +1,108 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	taskAPI "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"golang.org/x/sys/unix"
+)
+
+// creation is one that is under way, or whose bundle has not been seen off by a Delete.
+type creation struct {
+	bundle string
+	done   chan struct{} // closed when Create has returned
+}
+
+// over says that Create has returned.
+func (n *creation) over() bool {
+	select {
+	case <-n.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// begin notes a creation; end says that it is over. One that failed under the eyes of its caller
+// is forgotten: the caller removes the bundle.
+func (s *Service) begin(id, bundle string) (end func(forget bool)) {
+	n := &creation{bundle: bundle, done: make(chan struct{})}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.creations[id] = n
+	return func(forget bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		close(n.done)
+		if forget {
+			delete(s.creations, id)
+		}
+	}
+}
+
+// abandon takes back a creation whose caller is gone, so that the container can be created anew:
+// containerd, whose client died, has forgotten the task while runc was still at work, and may have
+// been unable to remove the bundle. A container that was started is left alone
+// (errdefs.ErrFailedPrecondition); an unknown one is no error.
+func (s *Service) abandon(ctx context.Context, id string) error {
+	s.mu.Lock()
+	n := s.creations[id]
+	s.mu.Unlock()
+	if n == nil {
+		return nil
+	}
+	select {
+	case <-n.done:
+	case <-ctx.Done():
+		return fmt.Errorf("container %s is still being created: %w", id, ctx.Err())
+	}
+	if c := s.container(id); c != nil {
+		if c.started() {
+			return fmt.Errorf("container %s was started: %w", id, errdefs.ErrFailedPrecondition)
+		}
+		// runc cannot run without the directory of its log.
+		if err := os.MkdirAll(n.bundle, 0o711); err != nil {
+			return fmt.Errorf("delete container %s, which was never started: %w", id, err)
+		}
+		_, _ = s.Kill(ctx, &taskAPI.KillRequest{ID: id, Signal: uint32(unix.SIGKILL), All: true})
+		if _, err := s.Delete(ctx, &taskAPI.DeleteRequest{ID: id}); err != nil {
+			return fmt.Errorf("delete container %s, which was never started: %w", id, errgrpc.ToNative(err))
+		}
+	}
+	s.mu.Lock()
+	delete(s.creations, id)
+	s.mu.Unlock()
+	return removeBundle(n.bundle)
+}
+
+// removeBundle removes a task's directory in containerd's state, and its working directory.
+func removeBundle(bundle string) error {
+	if err := mount.UnmountRecursive(filepath.Join(bundle, "rootfs"), unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmount the root of bundle %s: %w", bundle, err)
+	}
+	work, err := os.Readlink(filepath.Join(bundle, "work"))
+	if err == nil {
+		err = os.RemoveAll(work)
+	}
+	if err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("remove the working directory of bundle %s: %w", bundle, err)
+	}
+	// Not RemoveAll: should the root still be mounted, its files are not ours to delete.
+	if err := os.Remove(filepath.Join(bundle, "rootfs")); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("remove bundle %s: %w", bundle, err)
+	}
+	return os.RemoveAll(bundle)
+}
+
+// started says whether the container's process was ever started.
+func (c *container) started() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.record.StartedAt.IsZero()
+}
