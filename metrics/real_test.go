@@ -3,6 +3,7 @@ package metrics
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,7 @@ func burn() {
 	for i := 0; i < len(mem); i += 4096 {
 		mem[i] = 1
 	}
+	fmt.Println("held")
 	runtime.LockOSThread()
 	for {
 		mem[0]++
@@ -120,6 +122,10 @@ func startLoad(t *testing.T, dirs cgroup.Paths) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +140,9 @@ func startLoad(t *testing.T, dirs cgroup.Paths) {
 		}
 	}
 	if _, err := in.Write([]byte("go\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil { // until it holds its memory
 		t.Fatal(err)
 	}
 }

@@ -30,7 +30,8 @@ func descriptors(_ context.Context, scope Scope, s Snapshot) error {
 	}
 	for _, e := range entries {
 		target, err := os.Readlink(filepath.Join(dir, e.Name()))
-		if err != nil || strings.HasPrefix(target, "socket:") {
+		// The cgroup library opens the tree's root when it first needs it, and keeps it.
+		if err != nil || strings.HasPrefix(target, "socket:") || target == cgroupMount {
 			continue
 		}
 		s.add("descriptor", "%s", inode.ReplaceAllString(target, ""))

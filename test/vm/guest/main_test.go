@@ -23,6 +23,14 @@ const (
 	metricsAddress = "127.0.0.1:9945"
 )
 
+// configuration is the daemon's.
+const configuration = `
+[metrics]
+address = %q
+[container.ulimits]
+memlock = "unlimited"
+`
+
 // shared is the daemon of all tests.
 var shared *daemon.Daemon
 
@@ -35,7 +43,7 @@ func run(m *testing.M) (code int) {
 	certs, err := serveImages()
 	if err == nil {
 		shared, err = daemon.Launch(context.Background(), daemon.Options{
-			Certs: certs, Config: fmt.Sprintf("[metrics]\naddress = %q\n", metricsAddress),
+			Certs: certs, Config: fmt.Sprintf(configuration, metricsAddress),
 		})
 	}
 	if err != nil {
