@@ -108,7 +108,7 @@ func TestExposition(t *testing.T) {
 	}
 	// What is gone is gone from the exposition, at once.
 	src.set(nil, nil)
-	if _, body := scrape(t, m, ServerOptions{Address: "127.0.0.1:0"}, "/metrics"); strings.Contains(body, "container_") {
+	if _, body := scrape(t, m, ServerOptions{Address: "127.0.0.1:0"}, "/metrics"); strings.Contains(body, "\ncontainer_") {
 		t.Error("series of a pod that is gone")
 	}
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,7 @@ type group struct {
 	path    string
 	unified bool
 	dirs    map[string]*directory
+	noIO    time.Time // when there were no figures of disks
 }
 
 // directory is one of a group's, held open by an O_PATH descriptor so that its files are

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"time"
 )
 
 // DeviceIO is what a cgroup read from and wrote to one block device. Writes through
@@ -39,18 +40,28 @@ func readIO(f *files, g *group, s *Sample) error {
 	if g.unified {
 		read = readIO2
 	}
+	if time.Since(g.noIO) < slowAge {
+		return nil
+	}
 	if err := read(f, g.dir("blkio"), at); err != nil {
 		return err
 	}
 	if len(devices) == 0 {
+		// Four files on v1, which many kernels never have anything in: asked again before long.
+		g.noIO = time.Now()
 		return nil
 	}
-	s.IO = make([]DeviceIO, 0, len(devices))
-	for _, d := range devices {
-		s.IO = append(s.IO, *d)
-	}
-	sort.Slice(s.IO, func(i, j int) bool { return s.IO[i].Device < s.IO[j].Device })
+	s.IO = sorted(devices)
 	return nil
+}
+
+func sorted(devices map[string]*DeviceIO) []DeviceIO {
+	var out []DeviceIO
+	for _, d := range devices {
+		out = append(out, *d)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Device < out[j].Device })
+	return out
 }
 
 // readIO1 takes the throttling layer's counters, which any scheduler has, but which Linux

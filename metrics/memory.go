@@ -33,12 +33,12 @@ func readMemory(f *files, g *group, s *Sample) error {
 	if err := read(f, g.dir("memory"), m); err != nil {
 		return err
 	}
-	if m.Usage > m.InactiveFile {
-		m.WorkingSet = m.Usage - m.InactiveFile
-	}
+	m.workingSet()
 	s.Memory = m
 	return nil
 }
+
+func (m *Memory) workingSet() { m.WorkingSet = m.Usage - min(m.Usage, m.InactiveFile) }
 
 // readMemory1 follows Documentation/admin-guide/cgroup-v1/memory.rst: the total_ values
 // include the descendants, as usage_in_bytes does.

@@ -20,12 +20,13 @@ type Build struct {
 type Metrics struct {
 	// Registry has what /metrics shows but for the container_* metrics.
 	Registry *prometheus.Registry
-	// Stages, RPC, CNI, Images, Sessions, Task and Shim are never nil in a Metrics from New.
+	// Stages, RPC, CNI, Images, Sessions, Exits, Task and Shim are never nil in a Metrics from New.
 	Stages   *Stages
 	RPC      *RPC
 	CNI      *CNI
 	Images   *Images
 	Sessions *Sessions
+	Exits    *Exits
 	// Task observes calls of containerd's task service, hence of the shims behind it; Shim
 	// those of the shims' control sockets.
 	Task, Shim *Calls
@@ -62,6 +63,7 @@ func New(build Build) *Metrics {
 		CNI:      newCNI(reg),
 		Images:   newImages(reg),
 		Sessions: newSessions(reg),
+		Exits:    newExits(reg),
 		Task:     newCalls(reg, "berth_task", "containerd's task service, and so of the shims behind it"),
 		Shim:     newCalls(reg, "berth_shim", "the shims' control sockets"),
 	}

@@ -229,6 +229,23 @@ func (s *Service) Get(ctx context.Context, id string) (_ State, err error) {
 	}, nil
 }
 
+// Metrics asks the task's shim for its figures, in the form of the shim's choice
+// (typeurl); errdefs.ErrNotFound when there is no such task.
+func (s *Service) Metrics(ctx context.Context, id string) (_ typeurl.Any, err error) {
+	ctx, end := s.begin(ctx, "Metrics")
+	defer func() { end(err) }()
+	resp, err := s.client.TaskService().Metrics(ctx, &tasks.MetricsRequest{Filters: []string{"id==" + id}})
+	if err != nil {
+		return nil, s.fail(ctx, "ask for the figures", err)
+	}
+	for _, m := range resp.Metrics {
+		if m.ID == id {
+			return m.Data, nil
+		}
+	}
+	return nil, fmt.Errorf("the shim has no figures of %s: %w", id, errdefs.ErrNotFound)
+}
+
 func namespaced(ctx context.Context) context.Context {
 	if _, ok := namespaces.Namespace(ctx); ok {
 		return ctx

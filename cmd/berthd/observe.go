@@ -15,6 +15,7 @@ import (
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
 	"github.com/berth-run/berth/steps"
+	"github.com/berth-run/berth/task"
 )
 
 // The functions below pass on what the parts do to the metrics, which they know
@@ -113,6 +114,49 @@ func (d *parts) handlerOf(req any) string {
 		return ""
 	}
 	return pod.Handler.Name
+}
+
+// logUsage asks a pod's shim what its containers have logged. Foreign shims leave that to
+// this process, and have no such figures.
+func (d *parts) logUsage(ctx context.Context, podID string) (map[string]metrics.LogUsage, error) {
+	pod, err := d.pods.Get(podID)
+	if err != nil {
+		return nil, err
+	}
+	process := pod.Shim()
+	if process == nil {
+		return nil, nil
+	}
+	status, err := process.Client().Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]metrics.LogUsage, len(status.Containers))
+	for _, r := range status.Containers {
+		out[r.ID] = metrics.LogUsage{Written: r.LogBytes, Dropped: r.LogDroppedBytes}
+	}
+	return out, nil
+}
+
+// foreignSample asks the shim of a container that has no cgroup on this host.
+func (d *parts) foreignSample(tasks *task.Service) metrics.ForeignFunc {
+	return func(ctx context.Context, containerID string) (metrics.Sample, error) {
+		data, err := tasks.Metrics(ctx, containerID)
+		if err != nil {
+			return metrics.Sample{}, err
+		}
+		return metrics.FromTask(data)
+	}
+}
+
+// containerChanged passes changes on, and counts the ends.
+func (d *parts) containerChanged(next func(*container.Container, runtimeapi.ContainerEventType)) func(*container.Container, runtimeapi.ContainerEventType) {
+	return func(c *container.Container, what runtimeapi.ContainerEventType) {
+		if what == runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT {
+			d.metrics.Exits.Ended(c.Status().GetReason(), c.Ref().OOMKills)
+		}
+		next(c, what)
+	}
 }
 
 // source lists pods and containers for the sampler.

@@ -30,6 +30,7 @@ import (
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
 	"github.com/berth-run/berth/steps"
+	"github.com/berth-run/berth/task"
 )
 
 // parts are what the daemon is made of, made in the order of the fields.
@@ -188,7 +189,7 @@ func (d *parts) makePods(context.Context) error {
 	}
 	d.containers = container.New(container.Options{
 		Config: d.config, Engine: d.engine, Images: d.images, Cgroups: d.cgroups, Host: d.host,
-		CDI: devices(d.config), Failpoints: d.failpoints, Observe: observe, TaskCalls: d.metrics.Task.Begin, Changed: announcer.Container, Forgotten: d.forgetUsage,
+		CDI: devices(d.config), Failpoints: d.failpoints, Observe: observe, TaskCalls: d.metrics.Task.Begin, Changed: d.containerChanged(announcer.Container), Forgotten: d.forgetUsage,
 	})
 	announcer.Containers = d.containers
 	d.pods = sandbox.New(sandbox.Options{
@@ -226,7 +227,13 @@ func (d *parts) makeStats(context.Context) error {
 	d.usage = metrics.NewUsageCache(d.layerUsage, metrics.UsageOptions{Mountpoint: d.mountpoint})
 	d.onClose(func() error { d.usage.Close(); return nil })
 	source := &source{pods: d.pods, containers: d.containers}
-	d.sampler = metrics.NewSampler(d.cgroups, source, metrics.Options{Usage: d.usage})
+	logs := metrics.NewLogCache(d.logUsage)
+	tasks := task.New(d.engine.Client, d.config.Containerd.CallTimeout.Duration, d.metrics.Task.Begin)
+	d.sampler = metrics.NewSampler(d.cgroups, source, metrics.Options{
+		Usage: d.usage, Logs: logs, Foreign: d.foreignSample(tasks),
+	})
+	stopLeaks := d.metrics.RegisterLeaks(d.leaks)
+	d.onClose(func() error { stopLeaks(); logs.Close(); d.sampler.Close(); return nil })
 	return errors.Join(d.metrics.RegisterSource(source), d.metrics.RegisterSampler(d.sampler))
 }
 
