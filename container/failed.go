@@ -1,6 +1,12 @@
 package container
 
-import "time"
+import (
+	"errors"
+	"time"
+)
+
+// errStartFailed stands for the reason while the start is being undone.
+var errStartFailed = errors.New("the start failed and is being undone")
 
 // failStart records that the container could not be started. It may have run for a
 // moment and been ended by the undo, whose exit says nothing of the reason: what Start

@@ -103,25 +103,29 @@ func (m *Manager) createTask(ctx context.Context, c *Container, pod *shim.Proces
 }
 
 const (
-	// settleTimeout bounds how long the end of a former daemon's call is waited for.
+	// settleTimeout is how long after berthd's start something may still be going on of
+	// what a former one had begun.
 	settleTimeout = 20 * time.Second
 	settlePause   = 200 * time.Millisecond
 )
 
 // createAgain creates the task of a container whose Start a former daemon may have been
 // cut off in. An external containerd that lost its client gives up on what it was doing,
-// at its leisure, in the same bundle, while runc may still be at work in it.
+// at its leisure, in the same bundle, while runc may still be at work in it: until that
+// has settled, creating can fail in any way.
 func (m *Manager) createAgain(ctx context.Context, c *Container, pod *shim.Process, req task.CreateRequest) (pid uint32, err error) {
-	for deadline := time.Now().Add(settleTimeout); ; time.Sleep(settlePause) {
+	for {
 		if err = m.abandonStart(ctx, c, pod); err == nil {
 			err = m.tasks.Reap(ctx, c.ID)
 		}
 		if err == nil {
 			pid, err = m.tasks.Create(ctx, req)
 		}
-		if err == nil || !disturbed(err) || time.Now().After(deadline) {
+		settled := time.Since(m.began) > settleTimeout || err != nil && strings.Contains(err.Error(), "executable file not found")
+		if err == nil || settled {
 			return pid, err
 		}
+		time.Sleep(settlePause)
 	}
 }
 
@@ -136,15 +140,6 @@ func (m *Manager) abandonStart(ctx context.Context, c *Container, pod *shim.Proc
 		return nil // a shim of an older build, or one that is gone with all it had
 	}
 	return err
-}
-
-// disturbed says that something else was at work in the task's bundle. Neither
-// containerd nor runc has a code for that, hence the texts.
-func disturbed(err error) bool {
-	text := err.Error()
-	return errdefs.IsAlreadyExists(err) || strings.Contains(text, "file exists") ||
-		strings.Contains(text, "log.json: no such file or directory") || strings.Contains(text, "config.json: no such file or directory") ||
-		strings.Contains(text, "directory not empty")
 }
 
 // ioConfig tells the shim what to do with the container's streams.
@@ -184,7 +179,12 @@ func (m *Manager) startTask(ctx context.Context, c *Container) error {
 	return nil
 }
 
-func (m *Manager) reapTask(ctx context.Context, c *Container) error { return m.tasks.Reap(ctx, c.ID) }
+// reapTask takes a start back. The exit is noted first, so that nobody takes the end of
+// the process for one of its own.
+func (m *Manager) reapTask(ctx context.Context, c *Container) error {
+	m.failStart(c, errStartFailed)
+	return m.tasks.Reap(ctx, c.ID)
+}
 
 // noteRunning records in memory that the container runs; the shim's event and the
 // answer to Start both bring it, in any order.

@@ -72,7 +72,7 @@ func plant(t *testing.T, d *daemon.Daemon) []string {
 	t.Helper()
 	id := strings.Repeat("fa", 32)
 	p := d.Configuration.Paths()
-	must := func(err error) {
+	must := func(err error) { // local
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)

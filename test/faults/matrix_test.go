@@ -176,7 +176,7 @@ func (w *world) breakAt(ctx context.Context, s scenario, point string, f fault) 
 		<-answer // also a call that swallows the error is right
 		return w.wasHit(ctx, point, s.background), nil
 	case abandoned:
-		return w.leave(ctx, point, cancel, answer)
+		return w.leave(ctx, s, point, cancel, answer)
 	}
 	return w.loseContainerd(ctx, point, answer)
 }
@@ -212,12 +212,15 @@ func (w *world) awaitDeath(s scenario, answer <-chan error) (bool, error) {
 }
 
 // leave lets the caller go away while the operation hangs, and then go on.
-func (w *world) leave(ctx context.Context, point string, cancel func(), answer <-chan error) (bool, error) {
+func (w *world) leave(ctx context.Context, s scenario, point string, cancel func(), answer <-chan error) (bool, error) {
 	if !w.wasHit(ctx, point, true) {
 		return false, fmt.Errorf("the point was not reached: %w", <-answer)
 	}
 	cancel()
 	err := <-answer
+	if s.background && err == nil {
+		return true, w.d.Disarm(ctx) // it had its answer
+	}
 	if err == nil || (status.Code(err) != codes.Canceled && !errors.Is(err, context.Canceled)) {
 		return true, fmt.Errorf("the caller left, and its call said %w", err)
 	}

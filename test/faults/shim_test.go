@@ -1,0 +1,257 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/test/daemon"
+)
+
+// shimPID is the process of a pod's shim.
+func shimPID(t *testing.T, d *daemon.Daemon, podID string) int {
+	t.Helper()
+	resp, err := d.Runtime.PodSandboxStatus(daemon.Context(t), &runtimeapi.PodSandboxStatusRequest{PodSandboxId: podID, Verbose: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info struct{ ShimPid int }
+	if err := json.Unmarshal([]byte(resp.GetInfo()["info"]), &info); err != nil {
+		t.Fatal(err)
+	}
+	return info.ShimPid
+}
+
+// containerPID is the first process of a container.
+func containerPID(t *testing.T, d *daemon.Daemon, id string) int {
+	t.Helper()
+	resp, err := d.Runtime.ContainerStatus(daemon.Context(t), &runtimeapi.ContainerStatusRequest{ContainerId: id, Verbose: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info struct{ Pid int }
+	if err := json.Unmarshal([]byte(resp.GetInfo()["info"]), &info); err != nil {
+		t.Fatal(err)
+	}
+	return info.Pid
+}
+
+// quick expects reads to answer while something is stuck.
+func quick(t *testing.T, d *daemon.Daemon) {
+	t.Helper()
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(background(), 5*time.Second)
+	defer cancel()
+	for range 20 {
+		if _, err := d.Runtime.ListContainers(ctx, &runtimeapi.ListContainersRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Runtime.ListContainerStats(ctx, &runtimeapi.ListContainerStatsRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Runtime.Status(ctx, &runtimeapi.StatusRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("60 reads took %s", took)
+	}
+}
+
+// TestShimKilled: its containers are ended and say why; the pod gets another shim with
+// the next container.
+func TestShimKilled(t *testing.T) {
+	both(t, func(t *testing.T, d *daemon.Daemon) {
+		d.CheckLeaks(t)
+		pod := d.RunPod(t)
+		c, done := pod.Run(t), pod.Run(t, "sh", "-c", "exit 5")
+		done.WaitExited(t)
+		pid := containerPID(t, d, c.ID)
+		must(t, unix.Kill(shimPID(t, d, pod.ID), unix.SIGKILL))
+		st := c.WaitExited(t)
+		if st.GetExitCode() != 137 || !strings.Contains(st.GetMessage(), "shim") {
+			t.Errorf("exit code %d, %s: %s", st.GetExitCode(), st.GetReason(), st.GetMessage())
+		}
+		if st := done.Status(t); st.GetExitCode() != 5 {
+			t.Errorf("the container that had ended: exit code %d, was 5", st.GetExitCode())
+		}
+		daemon.Eventually(t, "gone: the container's process", func() bool { return unix.Kill(pid, 0) == unix.ESRCH })
+		if got := pod.Run(t).Output(t, "hostname"); got != "berth-test\n" {
+			t.Errorf("another container: hostname %q", got)
+		}
+		healthy(t, d)
+	})
+}
+
+// TestShimKilledWhileDown: the same while no daemon is there to see it.
+func TestShimKilledWhileDown(t *testing.T) {
+	both(t, func(t *testing.T, d *daemon.Daemon) {
+		d.CheckLeaks(t)
+		pod := d.RunPod(t)
+		c := pod.Run(t)
+		pid, shim := containerPID(t, d, c.ID), shimPID(t, d, pod.ID)
+		d.Kill(t)
+		must(t, unix.Kill(shim, unix.SIGKILL))
+		d.Start(t)
+		st := c.WaitExited(t)
+		if st.GetExitCode() != 137 || !strings.Contains(st.GetMessage(), "shim") {
+			t.Errorf("exit code %d, %s: %s", st.GetExitCode(), st.GetReason(), st.GetMessage())
+		}
+		daemon.Eventually(t, "gone: the container's process", func() bool { return unix.Kill(pid, 0) == unix.ESRCH })
+		pod.Run(t)
+		healthy(t, d)
+	})
+}
+
+// TestShimStopped: a shim that does not answer holds up its own pod, within bounds, and
+// nothing else. The pod can be removed.
+func TestShimStopped(t *testing.T) {
+	both(t, func(t *testing.T, d *daemon.Daemon) {
+		d.CheckLeaks(t)
+		pod, other := d.RunPod(t), d.RunPod(t)
+		c := pod.Run(t)
+		shim := shimPID(t, d, pod.ID)
+		must(t, unix.Kill(shim, unix.SIGSTOP))
+		t.Cleanup(func() { _ = unix.Kill(shim, unix.SIGCONT) })
+		quick(t, d)
+		if got := other.Run(t).Output(t, "hostname"); got != "berth-test\n" {
+			t.Errorf("another pod: hostname %q", got)
+		}
+		ctx, cancel := context.WithTimeout(background(), 3*time.Second)
+		defer cancel()
+		_, err := d.Runtime.ExecSync(ctx, &runtimeapi.ExecSyncRequest{ContainerId: c.ID, Cmd: []string{"true"}, Timeout: 1})
+		if err == nil {
+			t.Error("ExecSync succeeds with a shim that is stopped")
+		}
+		quick(t, d)
+		begin := time.Now()
+		pod.Remove(t)
+		if took := time.Since(begin); took > 45*time.Second {
+			t.Errorf("removing the pod took %s", took)
+		}
+		quick(t, d)
+		healthy(t, d)
+	})
+}
+
+// TestShimSocketsGone: somebody has removed the sockets of a shim.
+func TestShimSocketsGone(t *testing.T) {
+	both(t, func(t *testing.T, d *daemon.Daemon) {
+		d.CheckLeaks(t)
+		pod := d.RunPod(t)
+		c := pod.Run(t)
+		must(t, os.Remove(d.Configuration.Paths().ShimTask(pod.ID)))
+		must(t, os.Remove(d.Configuration.Paths().ShimControl(pod.ID)))
+		quick(t, d)
+		d.Kill(t)
+		d.Start(t)
+		st := c.WaitExited(t)
+		if st.GetExitCode() != 137 {
+			t.Errorf("exit code %d, %s: %s", st.GetExitCode(), st.GetReason(), st.GetMessage())
+		}
+		if got := pod.Run(t).Output(t, "hostname"); got != "berth-test\n" {
+			t.Errorf("another container: hostname %q", got)
+		}
+		healthy(t, d)
+	})
+}
+
+// TestRuncKilled: runc is killed in the middle of what it does.
+func TestRuncKilled(t *testing.T) {
+	daemon.Require(t)
+	dir := t.TempDir()
+	flag, wrapper := filepath.Join(dir, "flag"), filepath.Join(dir, "runc")
+	bin, err := daemon.BinDir()
+	must(t, err)
+	// With the flag, runc is killed a moment after it began.
+	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *\" $(cat %[1]s 2>/dev/null || echo none) \"*)\n"+
+		"%[2]s/runc \"$@\" & pid=$!; sleep 0.0$(($$ %% 8)); kill -9 $pid; wait $pid; exit 137;;\nesac\nexec %[2]s/runc \"$@\"\n", flag, bin)
+	must(t, os.WriteFile(wrapper, []byte(script), 0o755))
+	for name, opts := range modes {
+		t.Run(name, func(t *testing.T) {
+			opts.Config = fmt.Sprintf("[runtime.handlers.runc.options]\nbinary_name = %q\n", wrapper)
+			d := launch(t, opts)
+			d.CheckLeaks(t)
+			pod := d.RunPod(t)
+			for _, verb := range []string{"create", "start"} {
+				for range 4 {
+					c := pod.Create(t)
+					must(t, os.WriteFile(flag, []byte(verb), 0o644))
+					_, err := d.Runtime.StartContainer(daemon.Context(t), &runtimeapi.StartContainerRequest{ContainerId: c.ID})
+					must(t, os.Remove(flag))
+					st := c.Status(t)
+					if err != nil && (st.GetState() != runtimeapi.ContainerState_CONTAINER_EXITED || st.GetReason() != "ContainerCannotRun") {
+						t.Errorf("%s: after %v: %s, %s", verb, err, st.GetState(), st.GetReason())
+					}
+					c.Stop(t, 0)
+					c.Remove(t)
+				}
+			}
+			if got := pod.Run(t).Output(t, "hostname"); got != "berth-test\n" {
+				t.Errorf("another container: hostname %q", got)
+			}
+			healthy(t, d)
+		})
+	}
+}
+
+// TestCgroupRemoved: somebody has moved the processes of a container away and removed its
+// cgroup. It can be stopped and removed.
+func TestCgroupRemoved(t *testing.T) {
+	both(t, func(t *testing.T, d *daemon.Daemon) {
+		d.CheckLeaks(t)
+		pod := d.RunPod(t)
+		c := pod.Run(t)
+		pid := containerPID(t, d, c.ID)
+		for _, group := range cgroupsOf(t, pid, c.ID) {
+			top := "/sys/fs/cgroup/" + strings.SplitN(strings.TrimPrefix(group, "/sys/fs/cgroup/"), "/", 2)[0]
+			procs, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
+			must(t, err)
+			for _, p := range strings.Fields(string(procs)) {
+				must(t, os.WriteFile(filepath.Join(top, "cgroup.procs"), []byte(p), 0))
+			}
+			must(t, os.Remove(group))
+		}
+		quick(t, d)
+		begin := time.Now()
+		c.Stop(t, 1)
+		if took := time.Since(begin); took > 10*time.Second {
+			t.Errorf("StopContainer took %s", took)
+		}
+		if st := c.Status(t); st.GetState() != runtimeapi.ContainerState_CONTAINER_EXITED {
+			t.Errorf("%s after StopContainer", st.GetState())
+		}
+		c.Remove(t)
+		daemon.Eventually(t, "gone: the container's process", func() bool { return unix.Kill(pid, 0) == unix.ESRCH })
+		healthy(t, d)
+	})
+}
+
+// cgroupsOf are the directories of a container's cgroups, in all hierarchies.
+func cgroupsOf(t *testing.T, pid int, id string) []string {
+	t.Helper()
+	out, err := exec.Command("find", "/sys/fs/cgroup", "-type", "d", "-name", "*"+id+"*").Output()
+	must(t, err)
+	dirs := strings.Fields(string(out))
+	if len(dirs) == 0 {
+		t.Fatalf("process %s is in no cgroup of its container", strconv.Itoa(pid))
+	}
+	return dirs
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
