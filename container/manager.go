@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
@@ -64,6 +65,7 @@ type Manager struct {
 	byKey map[string]*Container
 	byPod map[string]map[string]*Container
 
+	began   time.Time
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -80,6 +82,7 @@ func New(o Options) *Manager {
 		all:     index.New[*Container]("container"),
 		byKey:   map[string]*Container{},
 		byPod:   map[string]map[string]*Container{},
+		began:   time.Now(),
 	}
 	if n := o.Config.Container.MaxConcurrentStarts; n > 0 {
 		m.slots = make(chan struct{}, n)
