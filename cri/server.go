@@ -54,6 +54,8 @@ type Options struct {
 	Stop context.Context
 	// RPC observes calls; may be nil.
 	RPC *metrics.RPC
+	// GRPC are further options of the server.
+	GRPC []grpc.ServerOption
 }
 
 // NewServer makes the gRPC server with both services registered.
@@ -64,12 +66,12 @@ func NewServer(o Options) *grpc.Server {
 		unary = append([]grpc.UnaryServerInterceptor{o.RPC.Unary()}, unary...)
 		stream = append([]grpc.StreamServerInterceptor{o.RPC.Stream()}, stream...)
 	}
-	s := grpc.NewServer(
+	s := grpc.NewServer(append(o.GRPC,
 		grpc.ChainUnaryInterceptor(unary...),
 		grpc.ChainStreamInterceptor(stream...),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),
-	)
+	)...)
 	runtimeapi.RegisterRuntimeServiceServer(s, &Runtime{
 		pods:       pods{o.Pods, o.Containers},
 		containers: containers{o.Containers},

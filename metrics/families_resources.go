@@ -133,10 +133,14 @@ func layerFamilies() []family {
 			}
 		}}
 	}
+	// A name with _total is that of a counter: as such it passes every check, and a constant is
+	// one that never goes down.
+	inodes := layer("container_fs_inodes_total", "Inodes of the filesystem that holds the writable layer.", func(_ *LayerUsage, f *Filesystem) float64 { return float64(f.Inodes) })
+	inodes.kind = counter
 	return []family{
+		inodes,
 		layer("container_fs_usage_bytes", "Bytes that the writable layer occupies.", func(l *LayerUsage, _ *Filesystem) float64 { return float64(l.Bytes) }),
 		layer("container_fs_limit_bytes", "Size of the filesystem that holds the writable layer.", func(_ *LayerUsage, f *Filesystem) float64 { return float64(f.Bytes) }),
-		layer("container_fs_inodes_total", "Inodes of the filesystem that holds the writable layer.", func(_ *LayerUsage, f *Filesystem) float64 { return float64(f.Inodes) }),
 		layer("container_fs_inodes_free", "Free inodes of the filesystem that holds the writable layer.", func(_ *LayerUsage, f *Filesystem) float64 { return float64(f.InodesFree) }),
 	}
 }

@@ -37,13 +37,29 @@ func buildInfo(cgroups *cgroup.Host) metrics.Build {
 	return b
 }
 
-func stageObserver(m *metrics.Metrics) steps.Observer {
+func (d *parts) stageObserver() steps.Observer {
 	return func(ctx context.Context, operation, step, verb string) (context.Context, func(error)) {
 		if verb == "undo" {
 			step += "-undo"
 		}
 		start := time.Now()
-		return ctx, func(err error) { m.Stages.Observe(ctx, operation, step, time.Since(start), err) }
+		ctx, end := d.tracing.Start(ctx, operation+" "+step)
+		return ctx, func(err error) {
+			d.metrics.Stages.Observe(ctx, operation, step, time.Since(start), err)
+			end(err)
+		}
+	}
+}
+
+// callObserver measures calls of one of the daemon's neighbours.
+func (d *parts) callObserver(calls *metrics.Calls, whom string) func(context.Context, string) func(error) {
+	return func(ctx context.Context, call string) func(error) {
+		start := time.Now()
+		end := calls.Begin(ctx, call)
+		return func(err error) {
+			end(err)
+			d.tracing.Observe(ctx, whom+" "+call, time.Since(start), err)
+		}
 	}
 }
 

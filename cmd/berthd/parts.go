@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -31,6 +32,7 @@ import (
 	"github.com/berth-run/berth/sandbox"
 	"github.com/berth-run/berth/steps"
 	"github.com/berth-run/berth/task"
+	"github.com/berth-run/berth/tracing"
 )
 
 // parts are what the daemon is made of, made in the order of the fields.
@@ -41,6 +43,7 @@ type parts struct {
 	host       *hostinfo.Info
 	cgroups    *cgroup.Host
 	metrics    *metrics.Metrics
+	tracing    *tracing.Tracing // nil: switched off
 	engine     *engine.Engine
 	handlers   *handler.Set
 	network    *cni.Manager
@@ -118,8 +121,19 @@ func (d *parts) lookAround(ctx context.Context) (err error) {
 		return err
 	}
 	d.metrics = metrics.New(buildInfo(d.cgroups))
+	if d.tracing, err = tracing.New(ctx, version); err != nil {
+		return err
+	}
+	d.onClose(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), lastSpans)
+		defer cancel()
+		return d.tracing.Close(ctx)
+	})
 	return nil
 }
+
+// lastSpans is how long the end of the daemon may wait for the collector of spans.
+const lastSpans = 3 * time.Second
 
 func (d *parts) openEngine(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, d.config.Containerd.ConnectTimeout.Duration)
@@ -181,7 +195,7 @@ func (d *parts) makeImages(context.Context) (err error) {
 }
 
 func (d *parts) makePods(context.Context) error {
-	observe := stageObserver(d.metrics)
+	observe := d.stageObserver()
 	announcer := &cri.Announcer{Hub: d.hub}
 	initBinary, err := d.find.Find(companions.Init)
 	if err != nil {
@@ -189,12 +203,12 @@ func (d *parts) makePods(context.Context) error {
 	}
 	d.containers = container.New(container.Options{
 		Config: d.config, Engine: d.engine, Images: d.images, Cgroups: d.cgroups, Host: d.host,
-		CDI: devices(d.config), Failpoints: d.failpoints, Observe: observe, TaskCalls: d.metrics.Task.Begin, Changed: d.containerChanged(announcer.Container), Forgotten: d.forgetUsage,
+		CDI: devices(d.config), Failpoints: d.failpoints, Observe: observe, TaskCalls: d.callObserver(d.metrics.Task, "task"), Changed: d.containerChanged(announcer.Container), Forgotten: d.forgetUsage,
 	})
 	announcer.Containers = d.containers
 	d.pods = sandbox.New(sandbox.Options{
 		Config: d.config, Engine: d.engine, Network: d.network, Handlers: d.handlers, Cgroups: d.cgroups,
-		Host: d.host, InitBinary: initBinary, Failpoints: d.failpoints, Observe: observe, TaskCalls: d.metrics.Task.Begin, ShimCalls: d.metrics.Shim.Begin,
+		Host: d.host, InitBinary: initBinary, Failpoints: d.failpoints, Observe: observe, TaskCalls: d.callObserver(d.metrics.Task, "task"), ShimCalls: d.callObserver(d.metrics.Shim, "shim"),
 		Changed: announcer.Pod,
 	}, d.containers)
 	d.containers.SetPods(d.pods)
@@ -228,7 +242,7 @@ func (d *parts) makeStats(context.Context) error {
 	d.onClose(func() error { d.usage.Close(); return nil })
 	source := &source{pods: d.pods, containers: d.containers}
 	logs := metrics.NewLogCache(d.logUsage)
-	tasks := task.New(d.engine.Client, d.config.Containerd.CallTimeout.Duration, d.metrics.Task.Begin)
+	tasks := task.New(d.engine.Client, d.config.Containerd.CallTimeout.Duration, d.callObserver(d.metrics.Task, "task"))
 	d.sampler = metrics.NewSampler(d.cgroups, source, metrics.Options{
 		Usage: d.usage, Logs: logs, Foreign: d.foreignSample(tasks),
 	})
@@ -309,7 +323,7 @@ func (d *parts) recoverPlan() steps.Node {
 func (d *parts) server() *grpc.Server {
 	return cri.NewServer(cri.Options{
 		Pods: d.pods, Containers: d.containers, Images: d.images, Streaming: d.streaming, Sampler: d.sampler,
-		Events: d.hub, RPC: d.metrics.RPC, Stop: d.feedCtx,
+		Events: d.hub, RPC: d.metrics.RPC, GRPC: d.tracing.ServerOptions(), Stop: d.feedCtx,
 		Node: cri.NodeOptions{
 			Version: version, Network: d.network, SavePodCIDR: d.savePodCIDR, Handlers: d.handlers.CRI(),
 			Features: &runtimeapi.RuntimeFeatures{SupplementalGroupsPolicy: true, MountOptions: true},
