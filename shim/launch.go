@@ -128,13 +128,17 @@ func start(ctx context.Context, spec LaunchSpec, i info) (_ *Process, err error)
 		files = append(files, l)
 	}
 	podDir := PodDir(spec.StateDir, spec.PodID)
+	temp := tempDir(spec.StateDir, spec.PodID)
+	if err := os.Symlink(podDir, temp); err != nil && !os.IsExist(err) {
+		return nil, err
+	}
 	stderr, err := os.OpenFile(filepath.Join(podDir, logFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	files = append(files, stderr)
 
-	cmd := command(spec, podDir, stderr, files[:2])
+	cmd := command(spec, podDir, temp, stderr, files[:2])
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -159,7 +163,7 @@ func start(ctx context.Context, spec LaunchSpec, i info) (_ *Process, err error)
 }
 
 // command is the shim's command line, as containerd's own shims take it, and its environment.
-func command(spec LaunchSpec, podDir string, stderr *os.File, listeners []*os.File) *exec.Cmd {
+func command(spec LaunchSpec, podDir, temp string, stderr *os.File, listeners []*os.File) *exec.Cmd {
 	ns := spec.Namespace
 	if ns == "" {
 		ns = defaultNamespace
@@ -176,7 +180,7 @@ func command(spec LaunchSpec, podDir string, stderr *os.File, listeners []*os.Fi
 		"PATH=" + os.Getenv("PATH"),
 		EnvControlFD + "=" + strconv.Itoa(ControlFD),
 		// Temporary files, of which runc has one for each exec, go with the pod.
-		"TMPDIR=" + podDir,
+		"TMPDIR=" + temp,
 		// Every processor the Go runtime may use costs the shim some 250 KiB. runc inherits this.
 		"GOMAXPROCS=1",
 		// With a fixed number the runtime need not look at cgroups; nobody profiles memory here.

@@ -17,6 +17,8 @@ const (
 	logFile  = "shim.log"
 	// defaultNamespace is containerd's namespace for Kubernetes.
 	defaultNamespace = "k8s.io"
+	// longestTemp is the longest path that go-runc makes below TMPDIR: a terminal's socket.
+	longestTemp = "pty4294967295/pty.sock"
 )
 
 // SocketPaths are the paths of a pod's task and control socket. It fails with
@@ -27,12 +29,17 @@ func SocketPaths(stateDir, podID string) (task, control string, err error) {
 	}
 	base := filepath.Join(stateDir, "s", podID[:32])
 	task, control = base+".task", base+".ctl"
-	if n := len(task); n > maxSocketPath {
+	longest := filepath.Join(tempDir(stateDir, podID), longestTemp)
+	if n := len(longest); n > maxSocketPath {
 		return "", "", fmt.Errorf("shim: socket path %s has %d bytes and the kernel takes %d: use a state directory that is at least %d bytes shorter: %w",
-			task, n, maxSocketPath, n-maxSocketPath, errdefs.ErrInvalidArgument)
+			longest, n, maxSocketPath, n-maxSocketPath, errdefs.ErrInvalidArgument)
 	}
 	return task, control, nil
 }
+
+// tempDir is a short name of PodDir, a symbolic link: among the temporary files of a shim are
+// sockets for terminals, whose paths would not fit below PodDir itself.
+func tempDir(stateDir, podID string) string { return filepath.Join(stateDir, "s", podID[:32]+".tmp") }
 
 // CheckStateDir reports whether sockets of pods fit under stateDir, so that a daemon can refuse its
 // configuration rather than every pod.
@@ -44,14 +51,14 @@ func CheckStateDir(stateDir string) error {
 // PodDir is the directory of a pod under stateDir.
 func PodDir(stateDir, podID string) string { return filepath.Join(stateDir, "pods", podID) }
 
-// Cleanup removes what a dead shim of the pod left under stateDir: sockets, shim.json, shim.log.
+// Cleanup removes what a dead shim of the pod left under stateDir: sockets, link, shim.json, shim.log.
 func Cleanup(stateDir, podID string) error {
 	task, control, err := SocketPaths(stateDir, podID)
 	if err != nil {
 		return err
 	}
 	dir := PodDir(stateDir, podID)
-	for _, p := range []string{task, control, filepath.Join(dir, infoFile), filepath.Join(dir, logFile)} {
+	for _, p := range []string{task, control, tempDir(stateDir, podID), filepath.Join(dir, infoFile), filepath.Join(dir, logFile)} {
 		if err := os.Remove(p); err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("shim of pod %s: clean up: %w", podID, err)
 		}
