@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -49,14 +50,36 @@ func acquire(p config.Paths) (release func(), err error) {
 	}, nil
 }
 
+const (
+	// lockTimeout is how long a lock may outlive its owner: a child that a berthd was
+	// forking when it was killed holds the locks until it executes its program.
+	lockTimeout = 2 * time.Second
+	lockPause   = 20 * time.Millisecond
+)
+
+// ownerAlive says whether the process of the pid file runs.
+func ownerAlive(p config.Paths) bool {
+	text, err := os.ReadFile(p.PIDFile())
+	if err != nil {
+		return false
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	return err == nil && pid > 0 && unix.Kill(pid, 0) == nil
+}
+
 func lock(name, dir string, p config.Paths) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking %s: %w", dir, err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil {
-		return f, nil
+	for deadline := time.Now().Add(lockTimeout); ; time.Sleep(lockPause) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if time.Now().After(deadline) || ownerAlive(p) {
+			break
+		}
 	}
 	f.Close()
 	if errors.Is(err, unix.EWOULDBLOCK) {

@@ -6,17 +6,15 @@ import (
 	"os"
 	"path/filepath"
 
-	taskAPI "github.com/containerd/containerd/api/runtime/task/v3"
-	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/berth-run/berth/shim/rootfs"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/errdefs/pkg/errgrpc"
-	"golang.org/x/sys/unix"
 )
 
 // creation is one that is under way, or whose bundle has not been seen off by a Delete.
 type creation struct {
-	bundle string
-	done   chan struct{} // closed when Create has returned
+	bundle    string
+	done      chan struct{} // closed when Create has returned
+	abandoned bool          // abandon removes the bundle
 }
 
 // over says that Create has returned.
@@ -53,10 +51,12 @@ func (s *Service) begin(id, bundle string) (end func(forget bool)) {
 func (s *Service) abandon(ctx context.Context, id string) error {
 	s.mu.Lock()
 	n := s.creations[id]
-	s.mu.Unlock()
 	if n == nil {
+		s.mu.Unlock()
 		return nil
 	}
+	n.abandoned = true
+	s.mu.Unlock()
 	select {
 	case <-n.done:
 	case <-ctx.Done():
@@ -66,24 +66,26 @@ func (s *Service) abandon(ctx context.Context, id string) error {
 		if c.started() {
 			return fmt.Errorf("container %s was started: %w", id, errdefs.ErrFailedPrecondition)
 		}
-		// runc cannot run without the directory of its log.
-		if err := os.MkdirAll(n.bundle, 0o711); err != nil {
+		// runc cannot run without the directory of its log, nor can a root be unmounted that is not there.
+		if err := os.MkdirAll(filepath.Join(n.bundle, "rootfs"), 0o711); err != nil {
 			return fmt.Errorf("delete container %s, which was never started: %w", id, err)
 		}
-		_, _ = s.Kill(ctx, &taskAPI.KillRequest{ID: id, Signal: uint32(unix.SIGKILL), All: true})
-		if _, err := s.Delete(ctx, &taskAPI.DeleteRequest{ID: id}); err != nil {
-			return fmt.Errorf("delete container %s, which was never started: %w", id, errgrpc.ToNative(err))
+		if _, err := s.Delete(ctx, id); err != nil {
+			return fmt.Errorf("delete container %s, which was never started: %w", id, err)
 		}
 	}
+	if err := removeBundle(n.bundle); err != nil {
+		return err
+	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.creations, id)
-	s.mu.Unlock()
-	return removeBundle(n.bundle)
+	return nil
 }
 
 // removeBundle removes a task's directory in containerd's state, and its working directory.
 func removeBundle(bundle string) error {
-	if err := mount.UnmountRecursive(filepath.Join(bundle, "rootfs"), unix.MNT_DETACH); err != nil {
+	if err := rootfs.Detach(filepath.Join(bundle, "rootfs")); err != nil {
 		return fmt.Errorf("unmount the root of bundle %s: %w", bundle, err)
 	}
 	work, err := os.Readlink(filepath.Join(bundle, "work"))

@@ -6,31 +6,31 @@ import (
 	"net"
 	"time"
 
-	"github.com/berth-run/berth/shim"
+	"github.com/berth-run/berth/shim/api"
 	"github.com/containerd/errdefs"
 )
 
 // attach joins a client to a container's streams. It returns true when the connection was handed on.
-func (c *control) attach(conn *net.UnixConn, r *bufio.Reader, req shim.Request) bool {
+func (c *control) attach(conn *net.UnixConn, r *bufio.Reader, req api.Request) bool {
 	ctr := c.svc.container(req.ID)
 	switch {
 	case ctr == nil:
-		reply(conn, shim.Response{}, fmt.Errorf("no task of container %q here: %w", req.ID, errdefs.ErrNotFound))
+		reply(conn, api.Response{}, fmt.Errorf("no task of container %q here: %w", req.ID, errdefs.ErrNotFound))
 		return false
 	case !ctr.own:
-		reply(conn, shim.Response{}, fmt.Errorf("the streams of container %s are not the shim's: %w", req.ID, errdefs.ErrFailedPrecondition))
+		reply(conn, api.Response{}, fmt.Errorf("the streams of container %s are not the shim's: %w", req.ID, errdefs.ErrFailedPrecondition))
 		return false
 	case req.Stdin && ctr.stdin == nil:
-		reply(conn, shim.Response{}, fmt.Errorf("container %s has no stdin: %w", req.ID, errdefs.ErrFailedPrecondition))
+		reply(conn, api.Response{}, fmt.Errorf("container %s has no stdin: %w", req.ID, errdefs.ErrFailedPrecondition))
 		return false
 	}
 	cl := newClient(conn, req.Stdout, req.Stderr)
 	// The response goes first: output that is queued from now on follows it.
 	if err := ctr.fan.add(cl); err != nil {
-		reply(conn, shim.Response{}, err)
+		reply(conn, api.Response{}, err)
 		return false
 	}
-	if !reply(conn, shim.Response{}, nil) {
+	if !reply(conn, api.Response{}, nil) {
 		ctr.fan.remove(cl)
 		return false
 	}
@@ -49,11 +49,11 @@ func (c *container) feed(cl *client, r *bufio.Reader, input, endWithInput bool) 
 	}
 	var buf []byte
 	for {
-		id, p, err := shim.ReadFrame(r, buf)
+		id, p, err := api.ReadFrame(r, buf)
 		if err != nil {
 			break
 		}
-		if buf = p; id != shim.StreamStdin || !input {
+		if buf = p; id != api.StreamStdin || !input {
 			continue
 		}
 		if len(p) == 0 {

@@ -1,25 +1,37 @@
 package service
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/berth-run/berth/shim"
+	"github.com/berth-run/berth/shim/api"
+	"github.com/berth-run/berth/shim/cgroups"
 	"github.com/berth-run/berth/shim/crilog"
-	taskAPI "github.com/containerd/containerd/api/runtime/task/v3"
-	"github.com/containerd/containerd/api/types/runc/options"
+	"github.com/berth-run/berth/shim/ociruntime"
+	"github.com/berth-run/berth/shim/reap"
+	"github.com/berth-run/berth/shim/rootfs"
+	"github.com/berth-run/berth/shim/taskapi"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/log"
-	"github.com/containerd/typeurl/v2"
+	"golang.org/x/sys/unix"
 )
 
-// container is what this shim keeps beside the task service's own state of a container.
+// container is one container with its task.
 type container struct {
-	id  string
-	cfg shim.IOConfig
+	id      string
+	runtime *ociruntime.Runtime
+	options taskapi.Options
+	rootfs  string // where this shim mounted the root file system; empty: nowhere
+	stdio   taskapi.Stdio
+
+	cfg api.IOConfig
 	// own is set when the shim serves the streams, that is, when cfg came with the task.
 	own bool
 
@@ -27,22 +39,67 @@ type container struct {
 	readers []*reader
 	fan     fanout
 	stdin   *stdin // nil: no stdin
+	console *os.File
+	relay   *relay // the streams of a container that are not the shim's own
 
-	memDir string // memory cgroup, see oom.go
-	memV2  bool
+	pid    int
+	pidfd  int
+	group  cgroups.Group
+	shared bool // the PID namespace is not init's own: others survive init
+	exited <-chan reap.Exit
 
+	// op is held by what must not overlap: start, pause, resume, update, delete.
+	op sync.Mutex
 	// starting is held during Start, so that the exit of a short process comes after its start.
 	starting sync.Mutex
-	// done is closed when the exit is recorded.
-	done chan struct{}
+	// dead is closed when init has ended, done when that is recorded.
+	dead, done chan struct{}
 
-	mu     sync.Mutex // guards record and the status file
-	record shim.Record
-	oomHit bool
+	mu       sync.Mutex // guards what follows, and the status file
+	record   api.Record
+	phase    taskapi.Status // Stopped is told by dead
+	exit     reap.Exit
+	execs    map[string]*execution
+	lastExec uint64
+}
+
+// inspect looks at the process that the runtime has created.
+func (c *container) inspect() {
+	var err error
+	if c.pidfd, err = unix.PidfdOpen(c.pid, 0); err != nil {
+		c.pidfd = -1 // it has ended
+	}
+	if c.group, err = cgroups.Of(c.pid); err != nil {
+		logf("container %s: cannot find its cgroup: %v", c.id, err)
+	}
+	c.shared = !leadsNamespace(c.pid)
+}
+
+// leadsNamespace says that the process is the first of its PID namespace, whose end is the end of all
+// others in it.
+func leadsNamespace(pid int) bool {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(data), "\nNSpid:")
+	line, _, _ := strings.Cut(rest, "\n")
+	f := strings.Fields(line)
+	return len(f) > 1 && f[len(f)-1] == "1"
+}
+
+// created fills the record in.
+func (c *container) created() api.Record {
+	return c.update(func(r *api.Record) {
+		*r = api.Record{
+			Version: api.RecordVersion, ID: c.id, PID: c.pid, State: api.StateCreated,
+			CreatedAt: time.Now(), LogPath: c.cfg.LogPath,
+		}
+	})
 }
 
 // update changes the record, writes the status file and returns the new record.
-func (c *container) update(change func(*shim.Record)) shim.Record {
+func (c *container) update(change func(*api.Record)) api.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	change(&c.record)
@@ -55,7 +112,7 @@ func (c *container) update(change func(*shim.Record)) shim.Record {
 		}
 	}
 	if err := c.writeStatus(); err != nil {
-		log.L.WithError(err).WithField("id", c.id).Error("cannot write the status file; the record is in memory only")
+		logf("container %s: cannot write the status file, the record is in memory only: %v", c.id, err)
 	}
 	return c.record
 }
@@ -68,128 +125,95 @@ func (c *container) writeStatus() error {
 	if err != nil {
 		return err
 	}
-	return shim.WriteFileAtomic(c.cfg.StatusFile, append(data, '\n'), 0o600)
+	return api.WriteFileAtomic(c.cfg.StatusFile, append(data, '\n'), 0o600)
 }
 
 // state is the state of the record.
-func (c *container) state() shim.State {
+func (c *container) state() api.State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.record.State
 }
 
-// noteOOM remembers that the task service has seen an OOM kill.
-func (c *container) noteOOM() {
+// status is the Task API's.
+func (c *container) status() taskapi.Status {
+	if closed(c.dead) {
+		return taskapi.Stopped
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.oomHit = true
+	return c.phase
 }
 
-// plumbing is what is set up before runc create and settled after it.
-type plumbing struct {
-	ours   streams
-	theirs stdio
-	tty    *ttyFIFOs
+func (c *container) setPhase(s taskapi.Status) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.phase = s
 }
 
-// plumb opens the log, makes the container's streams and rewrites the request so that the task
-// service uses them.
-func (c *container) plumb(m *monitor, r *taskAPI.CreateTaskRequest) (p plumbing, err error) {
-	if c.cfg.TTY != r.Terminal {
-		return p, fmt.Errorf("stdout %q and terminal=%t contradict each other: %w", r.Stdout, r.Terminal, errdefs.ErrInvalidArgument)
-	}
-	if c.cfg.LogPath != "" {
-		if c.log, err = crilog.Open(c.cfg.LogPath); err != nil {
-			return p, err
+// exitStatus is how init ended; zero as long as it has not.
+func (c *container) exitStatus() (uint32, time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return uint32(c.exit.Code), c.exit.At
+}
+
+// signal sends a signal to init, with SIGKILL also to those that would survive it.
+func (c *container) signal(sig unix.Signal) error {
+	if sig == unix.SIGKILL {
+		if c.shared {
+			return c.group.Kill()
 		}
+		defer c.group.Thaw()
 	}
-	r.Stdin, r.Stdout, r.Stderr = "", "", ""
-	if c.cfg.TTY {
-		t, err := newTTYFIFOs(r.Bundle, c.cfg.Stdin)
-		if err != nil {
-			return p, err
-		}
-		p.tty = &t
-		r.Stdin, r.Stdout = t.stdinPath, t.stdoutPath
-		return p, nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var err error = unix.ESRCH
+	if c.pidfd >= 0 {
+		err = unix.PidfdSendSignal(c.pidfd, sig, nil, 0)
 	}
-	uid, gid, err := ioOwner(r)
-	if err != nil {
-		return p, err
+	switch {
+	case err == unix.ESRCH:
+		return fmt.Errorf("process already finished: %w", errdefs.ErrNotFound)
+	case err != nil:
+		return fmt.Errorf("send signal %d to container %s: %w", sig, c.id, err)
 	}
-	if p.ours, p.theirs, err = newPipes(c.cfg.Stdin, uid, gid); err != nil {
-		return p, err
-	}
-	m.expect(c.id, p.theirs)
-	return p, nil
-}
-
-// ioOwner is the owner of the container's streams: root of its user namespace.
-func ioOwner(r *taskAPI.CreateTaskRequest) (uid, gid int, err error) {
-	if r.Options.GetValue() == nil {
-		return 0, 0, nil
-	}
-	v, err := typeurl.UnmarshalAny(r.Options)
-	if err != nil {
-		return 0, 0, fmt.Errorf("runtime options: %w: %w", err, errdefs.ErrInvalidArgument)
-	}
-	o, ok := v.(*options.Options)
-	if !ok {
-		return 0, 0, fmt.Errorf("runtime options of type %T, want runc's: %w", v, errdefs.ErrInvalidArgument)
-	}
-	return int(o.IoUid), int(o.IoGid), nil
-}
-
-// connect starts reading after the container has been created.
-func (c *container) connect(p *plumbing, bufs *bufPool) error {
-	if p.tty != nil {
-		if err := p.tty.opened(); err != nil {
-			return fmt.Errorf("open the terminal's output: %w", err)
-		}
-		p.ours = p.tty.streams
-	}
-	if p.ours.in != nil {
-		c.stdin = newStdin(p.ours.in, c.cfg.StdinOnce && !c.cfg.TTY)
-	}
-	c.read(p.ours.out, shim.StreamStdout, crilog.Stdout, bufs)
-	c.read(p.ours.err, shim.StreamStderr, crilog.Stderr, bufs)
 	return nil
 }
 
-func (c *container) read(f *os.File, id shim.StreamID, name string, bufs *bufPool) {
-	if f == nil {
-		return
+// dismantle removes what is left of a container whose init has ended. It can be repeated.
+func (c *container) dismantle(ctx context.Context) error {
+	if err := c.runtime.Delete(ctx); err != nil {
+		return err
 	}
-	r := &reader{f: f, id: id, fan: &c.fan, bufs: bufs, done: make(chan struct{})}
-	if c.log != nil {
-		limit := c.cfg.MaxLineBytes
-		if limit == 0 {
-			limit = shim.DefaultMaxLineBytes
+	c.closeRelay()
+	if c.rootfs != "" {
+		if err := rootfs.Unmount(c.rootfs); err != nil {
+			return err
 		}
-		r.log = c.log.Stream(name, limit, c.cfg.TTY)
 	}
-	c.readers = append(c.readers, r)
-	go r.run()
+	c.closePIDFD()
+	if err := os.Remove(filepath.Join(c.runtime.Bundle, optionsFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
-// abandon undoes plumb when the container was not created.
-func (c *container) abandon(p *plumbing) {
-	p.ours.close()
-	if p.tty != nil {
-		p.tty.close()
-	}
-	if c.log != nil {
-		c.log.Close()
+func (c *container) closePIDFD() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pidfd >= 0 {
+		unix.Close(c.pidfd)
+		c.pidfd = -1
 	}
 }
 
-// created fills the record in.
-func (c *container) created(pid int) shim.Record {
-	c.memDir, c.memV2 = memoryCgroup(pid)
-	return c.update(func(r *shim.Record) {
-		*r = shim.Record{
-			Version: shim.RecordVersion, ID: c.id, PID: pid, State: shim.StateCreated,
-			CreatedAt: time.Now(), LogPath: c.cfg.LogPath,
-		}
-	})
+// closed says that a channel which is only ever closed is.
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
 }

@@ -10,11 +10,8 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/berth-run/berth/shim"
-	taskAPI "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/berth-run/berth/shim/api"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/errdefs/pkg/errgrpc"
-	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 )
 
@@ -48,7 +45,7 @@ func (c *control) serve(l *net.UnixListener) {
 		}
 		if err != nil {
 			// Out of descriptors, most likely: give it time to pass.
-			log.L.WithError(err).Warn("cannot accept a control connection")
+			logf("cannot accept a control connection: %v", err)
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
@@ -73,30 +70,30 @@ func (c *control) handle(conn *net.UnixConn) {
 	}()
 	_ = conn.SetDeadline(time.Now().Add(requestTimeout))
 	if err := checkPeer(conn); err != nil {
-		reply(conn, shim.Response{}, err)
+		reply(conn, api.Response{}, err)
 		return
 	}
 	r := bufio.NewReaderSize(conn, 4<<10)
-	var req shim.Request
-	if err := shim.ReadMessage(r, shim.MaxRequestBytes, &req); err != nil {
-		reply(conn, shim.Response{}, err)
+	var req api.Request
+	if err := api.ReadMessage(r, api.MaxRequestBytes, &req); err != nil {
+		reply(conn, api.Response{}, err)
 		return
 	}
 	switch req.Op {
-	case shim.OpWatch:
+	case api.OpWatch:
 		c.watch(conn, r)
-	case shim.OpAttach:
+	case api.OpAttach:
 		keep = c.attach(conn, r, req)
-	case shim.OpStatus:
-		reply(conn, shim.Response{Status: c.status()}, nil)
-	case shim.OpShutdown:
+	case api.OpStatus:
+		reply(conn, api.Response{Status: c.status()}, nil)
+	case api.OpShutdown:
 		err := c.checkShutdown(req.Force)
-		reply(conn, shim.Response{}, err)
+		reply(conn, api.Response{}, err)
 		if err == nil {
-			c.svc.shutdown.Shutdown()
+			c.svc.shutdown()
 		}
 	default:
-		reply(conn, shim.Response{}, c.do(req))
+		reply(conn, api.Response{}, c.do(req))
 	}
 }
 
@@ -123,38 +120,35 @@ func checkPeer(conn *net.UnixConn) error {
 }
 
 // do runs an operation that is answered by success or an error.
-func (c *control) do(req shim.Request) error {
+func (c *control) do(req api.Request) error {
 	switch req.Op {
-	case shim.OpForget:
+	case api.OpForget:
 		return c.forget(req.ID)
-	case shim.OpAbandon:
+	case api.OpAbandon:
 		ctx, cancel := context.WithTimeout(c.svc.ctx, runtimeTimeout)
 		defer cancel()
 		return c.svc.abandon(ctx, req.ID)
 	}
 	ctr := c.svc.container(req.ID)
 	switch req.Op {
-	case shim.OpReopenLog, shim.OpResize, shim.OpCloseStdin:
+	case api.OpReopenLog, api.OpResize, api.OpCloseStdin:
 		if ctr == nil {
 			return fmt.Errorf("no task of container %q here: %w", req.ID, errdefs.ErrNotFound)
 		}
 	}
 	switch req.Op {
-	case shim.OpReopenLog:
+	case api.OpReopenLog:
 		return ctr.reopen()
-	case shim.OpResize:
-		ctx, cancel := context.WithTimeout(c.svc.ctx, requestTimeout)
-		defer cancel()
-		_, err := c.svc.ResizePty(ctx, &taskAPI.ResizePtyRequest{ID: req.ID, Width: uint32(req.Width), Height: uint32(req.Height)})
-		return errgrpc.ToNative(err)
-	case shim.OpCloseStdin:
+	case api.OpResize:
+		return ctr.resize(req.Width, req.Height)
+	case api.OpCloseStdin:
 		if ctr.stdin == nil || ctr.cfg.TTY {
 			return fmt.Errorf("container %s has no stdin that can be closed: %w", req.ID, errdefs.ErrFailedPrecondition)
 		}
 		return ctr.stdin.finish(closeStdinTimeout)
 	}
 	return fmt.Errorf("unknown operation %q, this shim speaks version %d of the protocol: %w",
-		req.Op, shim.ProtocolVersion, errdefs.ErrNotImplemented)
+		req.Op, api.ProtocolVersion, errdefs.ErrNotImplemented)
 }
 
 // reopen opens the log's path anew.
@@ -162,7 +156,7 @@ func (c *container) reopen() error {
 	if c.log == nil {
 		return fmt.Errorf("container %s has no log: %w", c.id, errdefs.ErrFailedPrecondition)
 	}
-	if c.state() == shim.StateExited {
+	if c.state() == api.StateExited {
 		return fmt.Errorf("container %s has ended: %w", c.id, errdefs.ErrFailedPrecondition)
 	}
 	return c.log.Reopen()
@@ -173,23 +167,23 @@ func (c *control) forget(id string) error {
 	if !ok {
 		return nil
 	}
-	if c.svc.container(id) != nil && r.State != shim.StateExited {
+	if c.svc.container(id) != nil && r.State != api.StateExited {
 		return fmt.Errorf("container %s is %s: %w", id, r.State, errdefs.ErrFailedPrecondition)
 	}
 	c.svc.registry.remove(id)
 	return nil
 }
 
-func (c *control) status() *shim.Status {
-	return &shim.Status{
-		PID: os.Getpid(), PodID: c.podID, Protocol: shim.ProtocolVersion, Build: c.build,
+func (c *control) status() *api.Status {
+	return &api.Status{
+		PID: os.Getpid(), PodID: c.podID, Protocol: api.ProtocolVersion, Build: c.build,
 		Goroutines: runtime.NumGoroutine(),
 		Containers: c.svc.snapshot(c.svc.registry.all()),
 	}
 }
 
 // snapshot brings the log counters of running containers up to date.
-func (s *Service) snapshot(records []shim.Record) []shim.Record {
+func (s *Service) snapshot(records []api.Record) []api.Record {
 	for i, r := range records {
 		if c := s.container(r.ID); c != nil && c.log != nil {
 			st := c.log.Stats()
@@ -210,16 +204,16 @@ func (c *control) checkShutdown(force bool) error {
 
 // watch sends the snapshot and then events until the client goes or is too slow.
 func (c *control) watch(conn *net.UnixConn, r *bufio.Reader) {
-	if !reply(conn, shim.Response{}, nil) {
+	if !reply(conn, api.Response{}, nil) {
 		return
 	}
 	records, w := c.svc.registry.watch()
 	defer c.svc.registry.drop(w)
 	var b []byte
 	for _, rec := range c.svc.snapshot(records) {
-		b, _ = shim.AppendMessage(b, shim.Event{Type: shim.EventSnapshot, Record: rec})
+		b, _ = api.AppendMessage(b, api.Event{Type: api.EventSnapshot, Record: rec})
 	}
-	b, _ = shim.AppendMessage(b, shim.Event{Type: shim.EventSynced})
+	b, _ = api.AppendMessage(b, api.Event{Type: api.EventSynced})
 	if _, err := conn.Write(b); err != nil {
 		return
 	}
@@ -229,7 +223,7 @@ func (c *control) watch(conn *net.UnixConn, r *bufio.Reader) {
 		c.svc.registry.drop(w)
 	}()
 	for e := range w.events {
-		b, _ = shim.AppendMessage(b[:0], e)
+		b, _ = api.AppendMessage(b[:0], e)
 		_ = conn.SetWriteDeadline(time.Now().Add(requestTimeout))
 		if _, err := conn.Write(b); err != nil {
 			return
@@ -238,19 +232,19 @@ func (c *control) watch(conn *net.UnixConn, r *bufio.Reader) {
 }
 
 // response makes the response for err.
-func response(err error) shim.Response {
-	resp := shim.Response{Version: shim.ProtocolVersion}
+func response(err error) api.Response {
+	resp := api.Response{Version: api.ProtocolVersion}
 	if err != nil {
-		resp.Code, resp.Message = shim.ErrorCode(err), err.Error()
+		resp.Code, resp.Message = api.ErrorCode(err), err.Error()
 	}
 	return resp
 }
 
 // reply sends a response and reports whether the connection took it.
-func reply(conn net.Conn, resp shim.Response, err error) bool {
+func reply(conn net.Conn, resp api.Response, err error) bool {
 	e := response(err)
 	resp.Version, resp.Code, resp.Message = e.Version, e.Code, e.Message
-	b, err := shim.AppendMessage(nil, resp)
+	b, err := api.AppendMessage(nil, resp)
 	if err != nil {
 		return false
 	}

@@ -1,13 +1,10 @@
 package service
 
 import (
-	"context"
 	"time"
 
-	"github.com/berth-run/berth/shim"
-	taskAPI "github.com/containerd/containerd/api/runtime/task/v3"
-	"github.com/containerd/containerd/v2/pkg/protobuf"
-	"github.com/containerd/log"
+	"github.com/berth-run/berth/shim/api"
+	"github.com/berth-run/berth/shim/taskapi"
 )
 
 const (
@@ -16,52 +13,62 @@ const (
 	drainTimeout = time.Second
 	// settleTimeout bounds the wait for a disk that does not take what is left of the log.
 	settleTimeout = 5 * time.Second
-	// unknownExit is the exit code when there is no way to learn it.
-	unknownExit = 255
 )
 
 // awaitExit waits for the end of the container's init and records it.
 func (s *Service) awaitExit(c *container) {
-	ctx := context.WithoutCancel(s.ctx)
-	code, at := int32(unknownExit), time.Time{}
-	resp, err := s.TTRPCTaskService.Wait(ctx, &taskAPI.WaitRequest{ID: c.id})
-	if err == nil {
-		code, at = int32(resp.ExitStatus), protobuf.FromTimestamp(resp.ExitedAt)
-	} else {
-		log.G(ctx).WithError(err).WithField("id", c.id).Error("cannot learn the exit code")
-	}
-	if at.IsZero() {
-		at = time.Now()
+	e := <-c.exited
+	c.mu.Lock()
+	c.exit = e
+	c.mu.Unlock()
+	close(c.dead)
+	if c.shared {
+		if err := c.group.Kill(); err != nil {
+			logf("container %s: cannot end what its init has left behind: %v", c.id, err)
+		}
 	}
 	c.starting.Lock() // a Start that is under way has to be recorded first
 	c.starting.Unlock()
-	kills := oomKills(c.memDir, c.memV2)
-	c.drain(ctx)
-	if c.cfg.TTY && c.stdin != nil {
-		// The task service keeps its end of a terminal's stdin open otherwise.
-		if _, err := s.TTRPCTaskService.CloseIO(ctx, &taskAPI.CloseIORequest{ID: c.id, Stdin: true}); err != nil {
-			log.G(ctx).WithError(err).WithField("id", c.id).Debug("cannot close the terminal's stdin")
-		}
-	}
-	r := c.update(func(r *shim.Record) {
-		if kills == 0 && c.oomHit {
-			kills = 1 // the cgroup went before its counter was read
-		}
-		r.State, r.ExitedAt, r.ExitCode = shim.StateExited, at, code
-		r.OOMKills, r.OOMKilled = kills, oomKilled(kills, code)
+	kills := c.group.OOMKills()
+	c.drain()
+	c.awaitExecs()
+	r := c.update(func(r *api.Record) {
+		r.State, r.ExitedAt, r.ExitCode = api.StateExited, e.At, int32(e.Code)
+		r.OOMKills, r.OOMKilled = kills, oomKilled(kills, int32(e.Code))
 	})
-	s.registry.publish(shim.EventExited, r)
+	s.registry.publish(api.EventExited, r)
+	if kills > 0 {
+		s.events.publish(taskapi.TaskOOM(c.id))
+	}
+	s.events.publish(taskapi.TaskExit(taskapi.Process{ID: c.id, ExecID: c.id}, c.pid, uint32(e.Code), e.At))
 	close(c.done)
 	c.fan.close()
+}
+
+// awaitExecs lets the ends of the container's execs, which have been killed with it, be reported
+// before its own.
+func (c *container) awaitExecs() {
+	timer := time.NewTimer(settleTimeout)
+	defer timer.Stop()
+	for _, e := range c.runningExecs() {
+		select {
+		case <-e.done:
+		case <-timer.C:
+			return
+		}
+	}
 }
 
 // oomKilled decides on the reason OOMKilled, see the package's comment.
 func oomKilled(kills uint64, code int32) bool { return kills > 0 && code != 0 }
 
 // drain takes the rest of the output, within bounds, and closes the streams.
-func (c *container) drain(ctx context.Context) {
+func (c *container) drain() {
 	if c.stdin != nil {
 		c.stdin.close()
+	}
+	if c.console != nil && c.own {
+		defer c.console.Close()
 	}
 	if len(c.readers) == 0 {
 		return
@@ -73,7 +80,7 @@ func (c *container) drain(ctx context.Context) {
 		}
 		if c.log != nil {
 			if err := c.log.Close(); err != nil {
-				log.G(ctx).WithError(err).WithField("id", c.id).Warn("cannot close the log")
+				logf("container %s: cannot close the log: %v", c.id, err)
 			}
 		}
 		close(ended)
@@ -85,7 +92,7 @@ func (c *container) drain(ctx context.Context) {
 		r.stop()
 	}
 	if !waitFor(ended, settleTimeout) {
-		log.G(ctx).WithField("id", c.id).Warn("the disk does not take the container's log; reporting the exit without waiting for it")
+		logf("container %s: the disk does not take its log; reporting the exit without waiting for it", c.id)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berth-run/berth/shim"
+	"github.com/berth-run/berth/shim/api"
 	"github.com/containerd/errdefs"
 )
 
@@ -52,14 +52,14 @@ func (f *fanout) remove(c *client) {
 }
 
 // send queues output for every client; it may wait for a slow one, within that one's patience.
-func (f *fanout) send(id shim.StreamID, p []byte) {
+func (f *fanout) send(id api.StreamID, p []byte) {
 	f.mu.Lock()
 	clients := f.clients
 	f.mu.Unlock()
 	if len(clients) == 0 {
 		return
 	}
-	frame := shim.AppendFrame(make([]byte, 0, len(p)+8), id, p)
+	frame := api.AppendFrame(make([]byte, 0, len(p)+8), id, p)
 	for _, c := range clients {
 		if c.wants(id) {
 			c.push(frame)
@@ -101,8 +101,8 @@ func newClient(conn *net.UnixConn, stdout, stderr bool) *client {
 	}
 }
 
-func (c *client) wants(id shim.StreamID) bool {
-	return id == shim.StreamStdout && c.stdout || id == shim.StreamStderr && c.stderr
+func (c *client) wants(id api.StreamID) bool {
+	return id == api.StreamStdout && c.stdout || id == api.StreamStderr && c.stderr
 }
 
 // push queues a frame that nobody will change. When there is no room it waits; a client whose
@@ -204,11 +204,11 @@ func (c *client) take() (frames [][]byte, end bool, err error) {
 }
 
 func (c *client) sayWhy(err error) {
-	b, merr := shim.AppendMessage(nil, response(err))
+	b, merr := api.AppendMessage(nil, response(err))
 	if merr != nil {
 		return
 	}
-	_, _ = c.conn.Write(shim.AppendFrame(nil, shim.StreamEnd, b))
+	_, _ = c.conn.Write(api.AppendFrame(nil, api.StreamEnd, b))
 }
 
 // wake puts a token into a channel of capacity one.

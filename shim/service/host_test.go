@@ -227,7 +227,7 @@ func (p *pod) newCtr(script string, io shim.IOConfig, opts ...oci.SpecOpts) *ctr
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	k.task, err = k.c.NewTask(p.ctx(), io.Creator(), containerd.WithTaskAPIEndpoint(p.proc.TaskEndpoint(), shim.TaskAPIVersion))
+	k.task, err = k.c.NewTask(p.ctx(), shim.Creator(io), containerd.WithTaskAPIEndpoint(p.proc.TaskEndpoint(), shim.TaskAPIVersion))
 	if err != nil {
 		p.t.Fatalf("create task: %v", err)
 	}

@@ -1,10 +1,8 @@
 package service
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -81,61 +79,4 @@ func newPipe(weRead bool) (r, w *os.File, err error) {
 		return nil, nil, fmt.Errorf("set up pipe: %w", err)
 	}
 	return os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe"), nil
-}
-
-// The names of a terminal's FIFOs in the bundle.
-const (
-	ttyStdin  = "berth-stdin"
-	ttyStdout = "berth-stdout"
-)
-
-// ttyFIFOs carry a terminal's streams: the task service copies between the console and these paths.
-type ttyFIFOs struct {
-	streams
-	stdinPath, stdoutPath string
-	// hold keeps the output FIFO open for reading and writing until the task service has it open.
-	hold *os.File
-}
-
-func newTTYFIFOs(bundle string, stdin bool) (t ttyFIFOs, err error) {
-	defer func() {
-		if err != nil {
-			t.close()
-		}
-	}()
-	t.stdoutPath = filepath.Join(bundle, ttyStdout)
-	if t.hold, err = newFIFO(t.stdoutPath); err != nil {
-		return t, err
-	}
-	if stdin {
-		t.stdinPath = filepath.Join(bundle, ttyStdin)
-		if t.in, err = newFIFO(t.stdinPath); err != nil {
-			return t, err
-		}
-	}
-	return t, nil
-}
-
-// newFIFO makes a FIFO and opens it both ways, so that nobody blocks on it or sees an early end.
-func newFIFO(path string) (*os.File, error) {
-	if err := unix.Mkfifo(path, 0o600); err != nil && !errors.Is(err, unix.EEXIST) {
-		return nil, fmt.Errorf("make FIFO %s: %w", path, err)
-	}
-	return os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-}
-
-// opened is called when the task service has opened its ends: from now on the end of the output
-// is the end of the task service's copying.
-func (t *ttyFIFOs) opened() (err error) {
-	t.out, err = os.OpenFile(t.stdoutPath, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-	t.hold.Close()
-	t.hold = nil
-	return err
-}
-
-func (t *ttyFIFOs) close() {
-	t.streams.close()
-	if t.hold != nil {
-		t.hold.Close()
-	}
 }

@@ -2,18 +2,10 @@ package service
 
 import (
 	"context"
-	"sync"
 	"time"
 
-	eventstypes "github.com/containerd/containerd/api/events"
-	v1 "github.com/containerd/containerd/api/services/ttrpc/events/v1"
-	"github.com/containerd/containerd/api/types"
-	"github.com/containerd/containerd/v2/core/events"
-	"github.com/containerd/containerd/v2/pkg/namespaces"
-	"github.com/containerd/containerd/v2/pkg/protobuf"
-	"github.com/containerd/containerd/v2/pkg/ttrpcutil"
-	"github.com/containerd/log"
-	"github.com/containerd/typeurl/v2"
+	"github.com/berth-run/berth/shim/taskapi"
+	"github.com/berth-run/berth/shim/ttrpc"
 )
 
 const (
@@ -23,98 +15,84 @@ const (
 
 // publisher sends task events to containerd, for `ctr events` and whoever else listens there. It
 // never blocks and never retries for long: nothing of Berth depends on these events, and a daemon
-// that is away must not hold up a container. OOM events are noted on the way.
+// that is away must not hold up a container.
 type publisher struct {
-	namespace string
-	onOOM     func(id string)
-	client    *ttrpcutil.Client // nil: nobody to publish to
-	queue     chan *types.Envelope
-	stop      chan struct{}
-	closing   sync.Once
+	namespace, address string
+	queue              chan published
 }
 
-func newPublisher(namespace, address string) (*publisher, error) {
-	p := &publisher{
-		namespace: namespace, onOOM: func(string) {},
-		queue: make(chan *types.Envelope, publishQueue), stop: make(chan struct{}),
-	}
-	if address == "" {
-		return p, nil
-	}
-	var err error
-	if p.client, err = ttrpcutil.NewClient(address); err != nil {
-		return nil, err
-	}
-	go p.run()
-	return p, nil
+type published struct {
+	taskapi.Event
+	at time.Time
 }
 
-// Publish queues the event; one that finds the queue full is dropped.
-func (p *publisher) Publish(ctx context.Context, topic string, event events.Event) error {
-	if e, ok := event.(*eventstypes.TaskOOM); ok {
-		p.onOOM(e.ContainerID)
+// newPublisher publishes to the TTRPC socket at address; empty: to nobody.
+func newPublisher(ctx context.Context, namespace, address string) *publisher {
+	p := &publisher{namespace: namespace, address: address, queue: make(chan published, publishQueue)}
+	if address != "" {
+		go p.run(ctx)
 	}
-	if p.client == nil {
-		return nil
+	return p
+}
+
+// publish queues the event; one that finds the queue full is dropped.
+func (p *publisher) publish(e taskapi.Event) {
+	if p.address == "" {
+		return
 	}
-	a, err := typeurl.MarshalAnyToProto(event)
-	if err != nil {
-		return err
-	}
-	e := &types.Envelope{Timestamp: protobuf.ToTimestamp(time.Now()), Namespace: p.namespace, Topic: topic, Event: a}
 	select {
-	case p.queue <- e:
+	case p.queue <- published{e, time.Now()}:
 	default:
-		log.G(ctx).WithField("topic", topic).Warn("containerd does not take events; dropped one")
+		logf("containerd does not take events; dropped one of %s", e.Topic)
 	}
-	return nil
 }
 
-// Close stops sending, after what is queued.
-func (p *publisher) Close() error {
-	p.closing.Do(func() { close(p.stop) })
-	return nil
-}
-
-func (p *publisher) run() {
-	defer p.client.Close()
+func (p *publisher) run(ctx context.Context) {
 	for {
 		select {
 		case e := <-p.queue:
-			p.send(e)
-		case <-p.stop:
-			for {
-				select {
-				case e := <-p.queue:
-					p.send(e)
-				default:
-					return
-				}
-			}
+			p.burst(e)
+		case <-ctx.Done():
+			return
 		}
 	}
 }
 
-// send tries twice: the first may find the connection to a former daemon.
-func (p *publisher) send(e *types.Envelope) {
-	err := p.forward(e)
-	if err != nil {
-		if err = p.client.Reconnect(); err == nil {
-			err = p.forward(e)
-		}
-	}
-	if err != nil {
-		log.L.WithError(err).WithField("topic", e.Topic).Debug("containerd did not take an event")
-	}
-}
-
-func (p *publisher) forward(e *types.Envelope) error {
-	svc, err := p.client.EventsService()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.Background(), p.namespace), publishTimeout)
+// burst sends an event and what is queued behind it over one connection.
+func (p *publisher) burst(e published) {
+	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
 	defer cancel()
-	_, err = svc.Forward(ctx, &v1.ForwardRequest{Envelope: e})
-	return err
+	conn, err := ttrpc.Dial(ctx, p.address)
+	if err != nil {
+		debugf("containerd did not take an event of %s: %v", e.Topic, err)
+		return
+	}
+	defer conn.Close()
+	for {
+		_, err := conn.Call(ctx, ttrpc.Request{
+			Service: taskapi.EventsService, Method: taskapi.EventsForward,
+			Namespace: p.namespace, Payload: e.Forward(p.namespace, e.at),
+		})
+		if err != nil {
+			debugf("containerd did not take an event of %s: %v", e.Topic, err)
+			return
+		}
+		select {
+		case e = <-p.queue:
+		default:
+			return
+		}
+	}
+}
+
+// flush sends what is queued, within a bound.
+func (p *publisher) flush() {
+	if p.address == "" {
+		return
+	}
+	select {
+	case e := <-p.queue:
+		p.burst(e)
+	default:
+	}
 }

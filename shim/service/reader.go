@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-run/berth/shim"
+	"github.com/berth-run/berth/shim/api"
 	"github.com/berth-run/berth/shim/crilog"
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +29,7 @@ func newBufPool() *bufPool {
 // reader takes one output stream of a container to its log and its attached clients.
 type reader struct {
 	f    *os.File
-	id   shim.StreamID
+	id   api.StreamID
 	log  *crilog.Stream // nil: not logged
 	fan  *fanout
 	bufs *bufPool

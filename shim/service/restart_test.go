@@ -171,7 +171,7 @@ func testOrdinaryShim(t *testing.T, h *host) {
 	}
 	t.Cleanup(k.remove)
 	log := filepath.Join(dir, "0.log")
-	task, err := c.NewTask(h.ctx(), shim.IOConfig{LogPath: log}.Creator())
+	task, err := c.NewTask(h.ctx(), shim.Creator(shim.IOConfig{LogPath: log}))
 	if err != nil {
 		t.Fatal(err)
 	}

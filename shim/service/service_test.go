@@ -158,18 +158,18 @@ func testCreateFails(t *testing.T, h *host) {
 	t.Cleanup(k.remove)
 	endpoint := containerd.WithTaskAPIEndpoint(p.proc.TaskEndpoint(), shim.TaskAPIVersion)
 	missing := shim.IOConfig{LogPath: filepath.Join(dir, "missing", "0.log")}
-	if _, err := c.NewTask(h.ctx(), missing.Creator(), endpoint); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, err := c.NewTask(h.ctx(), shim.Creator(missing), endpoint); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("log in a missing directory: %v", err)
 	}
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "link.log")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.NewTask(h.ctx(), shim.IOConfig{LogPath: filepath.Join(dir, "link.log")}.Creator(), endpoint); err == nil {
+	if _, err := c.NewTask(h.ctx(), shim.Creator(shim.IOConfig{LogPath: filepath.Join(dir, "link.log")}), endpoint); err == nil {
 		t.Error("a symbolic link was taken for a log")
 	}
 	before := fds(t, p.proc.PID())
 	for range 5 {
-		if _, err := c.NewTask(h.ctx(), shim.IOConfig{LogPath: filepath.Join(dir, "0.log"), Stdin: true}.Creator(), endpoint); err == nil {
+		if _, err := c.NewTask(h.ctx(), shim.Creator(shim.IOConfig{LogPath: filepath.Join(dir, "0.log"), Stdin: true}), endpoint); err == nil {
 			t.Fatal("a program that does not exist was created")
 		}
 	}

@@ -1,37 +1,38 @@
 package service
 
 import (
+	"fmt"
 	"os"
 	"sync"
-
-	"github.com/containerd/log"
+	"sync/atomic"
+	"time"
 )
 
 // maxShimLog bounds what a shim logs about itself: its log is on tmpfs.
 const maxShimLog = 1 << 20
 
-// setupLog sends the log to stderr, bounded.
-func setupLog(o Options) {
-	level := log.WarnLevel
-	if o.Debug {
-		level = log.DebugLevel
-	}
-	_ = log.SetLevel(level.String())
-	log.L.Logger.SetOutput(&bounded{left: maxShimLog})
+// shimLog is this process's log, on stderr.
+var shimLog struct {
+	debug atomic.Bool
+	mu    sync.Mutex
+	size  int
 }
 
-// bounded writes to stderr until the bound is used up.
-type bounded struct {
-	mu   sync.Mutex
-	left int
+// logf logs what somebody should look at.
+func logf(format string, args ...any) {
+	line := time.Now().UTC().Format(time.RFC3339Nano) + " " + fmt.Sprintf(format, args...) + "\n"
+	shimLog.mu.Lock()
+	defer shimLog.mu.Unlock()
+	if shimLog.size+len(line) > maxShimLog {
+		return
+	}
+	shimLog.size += len(line)
+	_, _ = os.Stderr.WriteString(line)
 }
 
-func (b *bounded) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.left < len(p) {
-		return len(p), nil
+// debugf logs what helps to find out what went wrong.
+func debugf(format string, args ...any) {
+	if shimLog.debug.Load() {
+		logf(format, args...)
 	}
-	b.left -= len(p)
-	return os.Stderr.Write(p)
 }

@@ -3,247 +3,171 @@ package service
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
-	"github.com/berth-run/berth/shim"
-	taskAPI "github.com/containerd/containerd/api/runtime/task/v3"
-	tasktypes "github.com/containerd/containerd/api/types/task"
-	ptypes "github.com/containerd/containerd/v2/pkg/protobuf/types"
-	"github.com/containerd/containerd/v2/pkg/shutdown"
+	"github.com/berth-run/berth/shim/api"
+	"github.com/berth-run/berth/shim/taskapi"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/errdefs/pkg/errgrpc"
-	"github.com/containerd/log"
-	"github.com/containerd/ttrpc"
+	"golang.org/x/sys/unix"
 )
 
-// runtimeTimeout bounds one run of the OCI runtime. A caller that gives up or dies does not break
-// it off: runc create stopped midway leaves half a container behind.
-const runtimeTimeout = 2 * time.Minute
-
-// Service is containerd's task service for runc with Berth's logs, records and attach around it.
-// Methods that are not overridden here go straight to it.
-type Service struct {
-	taskAPI.TTRPCTaskService
-
-	ctx      context.Context
-	registry *registry
-	monitor  *monitor
-	bufs     *bufPool
-	shutdown shutdown.Service
-	// pinned shims outlive their last container: they end by the control socket only.
-	pinned bool
-
-	mu         sync.Mutex
-	containers map[string]*container // nil while the container is being created
-	creations  map[string]*creation
-}
-
-// newService wraps inner. ctx carries containerd's namespace.
-func newService(ctx context.Context, inner taskAPI.TTRPCTaskService, m *monitor, sd shutdown.Service, pinned bool) *Service {
-	return &Service{
-		TTRPCTaskService: inner, ctx: ctx, registry: newRegistry(), monitor: m, bufs: newBufPool(),
-		shutdown: sd, pinned: pinned, containers: make(map[string]*container),
-		creations: make(map[string]*creation),
-	}
-}
-
-// RegisterTTRPC makes the server serve the Task API.
-func (s *Service) RegisterTTRPC(server *ttrpc.Server) error {
-	taskAPI.RegisterTTRPCTaskService(server, s)
-	return nil
-}
-
-// detach frees a call of the OCI runtime from its caller's fate.
-func detach(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), runtimeTimeout)
-}
-
-func (s *Service) container(id string) *container {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.containers[id]
-}
-
-// reserve takes the ID for a new container.
-func (s *Service) reserve(id string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.containers[id]; ok {
-		return fmt.Errorf("container %s has a task already: %w", id, errdefs.ErrAlreadyExists)
-	}
-	s.containers[id] = nil
-	return nil
-}
-
-func (s *Service) add(c *container) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.containers[c.id] = c
-}
-
-func (s *Service) remove(c *container) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.containers, c.id)
-	if n := s.creations[c.id]; n != nil && n.over() {
-		delete(s.creations, c.id) // containerd saw the task off, and removes the bundle
-	}
-}
-
-// Create implements the Task API: runc create, with the streams that the stdout URI asks for.
-func (s *Service) Create(ctx context.Context, r *taskAPI.CreateTaskRequest) (*taskAPI.CreateTaskResponse, error) {
-	cfg, own, err := shim.ParseIOConfig(r.Stdout)
-	if err != nil {
-		return nil, errgrpc.ToGRPC(err)
-	}
-	c := &container{id: r.ID, cfg: cfg, own: own, done: make(chan struct{})}
-	if err := s.reserve(c.id); err != nil {
-		return nil, errgrpc.ToGRPC(err)
-	}
-	end := s.begin(c.id, r.Bundle)
-	resp, err := s.create(ctx, c, r)
-	defer func() { end(err != nil && ctx.Err() == nil) }()
-	if err != nil {
-		s.remove(c)
-		return nil, errgrpc.ToGRPC(err)
-	}
-	rec := c.created(int(resp.Pid))
-	s.add(c)
-	s.registry.publish(shim.EventCreated, rec)
-	go s.awaitExit(c)
-	return resp, nil
-}
-
-func (s *Service) create(ctx context.Context, c *container, r *taskAPI.CreateTaskRequest) (*taskAPI.CreateTaskResponse, error) {
+// Start starts a created container's process.
+func (s *Service) Start(ctx context.Context, id string) (int, error) {
 	ctx, cancel := detach(ctx)
 	defer cancel()
-	if !c.own {
-		return s.TTRPCTaskService.Create(ctx, r)
-	}
-	p, err := c.plumb(s.monitor, r)
+	c, err := s.need(id)
 	if err != nil {
-		c.abandon(&p)
-		return nil, err
+		return 0, err
 	}
-	resp, err := s.TTRPCTaskService.Create(ctx, r)
-	taken := s.monitor.forget(c.id)
-	p.theirs.close()
-	if err != nil {
-		c.abandon(&p)
-		return nil, err
-	}
-	if !c.cfg.TTY && !taken {
-		err = fmt.Errorf("container %s: the runtime was started without the container's streams: %w", c.id, errdefs.ErrInternal)
-	} else {
-		err = c.connect(&p, s.bufs)
-	}
-	if err != nil {
-		c.abandon(&p)
-		if _, derr := s.TTRPCTaskService.Delete(ctx, &taskAPI.DeleteRequest{ID: c.id}); derr != nil {
-			log.G(ctx).WithError(derr).WithField("id", c.id).Error("cannot delete a container that could not be connected")
-		}
-		return nil, err
-	}
-	return resp, nil
-}
-
-// Start implements the Task API.
-func (s *Service) Start(ctx context.Context, r *taskAPI.StartRequest) (*taskAPI.StartResponse, error) {
-	ctx, cancel := detach(ctx)
-	defer cancel()
-	c := s.container(r.ID)
-	if r.ExecID != "" || c == nil {
-		return s.TTRPCTaskService.Start(ctx, r)
-	}
+	c.op.Lock()
+	defer c.op.Unlock()
 	c.starting.Lock()
 	defer c.starting.Unlock()
-	resp, err := s.TTRPCTaskService.Start(ctx, r)
+	if st := c.status(); st != taskapi.Created {
+		return 0, fmt.Errorf("container %s: only a created task can be started: %w", id, errdefs.ErrFailedPrecondition)
+	}
+	if err := c.runtime.Start(ctx, c.dead); err != nil {
+		return 0, err
+	}
+	c.setPhase(taskapi.Running)
+	rec := c.update(func(r *api.Record) { r.State, r.StartedAt = api.StateRunning, time.Now() })
+	s.registry.publish(api.EventStarted, rec)
+	s.events.publish(taskapi.TaskStart(id, c.pid))
+	return c.pid, nil
+}
+
+// Delete removes a task that has ended, or was never started, and returns how it ended.
+func (s *Service) Delete(ctx context.Context, id string) (*container, error) {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	c, err := s.need(id)
 	if err != nil {
 		return nil, err
 	}
-	rec := c.update(func(r *shim.Record) { r.State, r.StartedAt = shim.StateRunning, time.Now() })
-	s.registry.publish(shim.EventStarted, rec)
-	return resp, nil
+	c.op.Lock()
+	defer c.op.Unlock()
+	if s.container(id) != c {
+		return nil, fmt.Errorf("no task of container %q here: %w", id, errdefs.ErrNotFound)
+	}
+	switch c.status() {
+	case taskapi.Running, taskapi.Paused:
+		return nil, fmt.Errorf("container %s runs: its task cannot be deleted: %w", id, errdefs.ErrFailedPrecondition)
+	case taskapi.Created:
+		c.signal(unix.SIGKILL)
+		<-c.dead
+	}
+	// The exit is recorded, with its OOM count, before the cgroup goes.
+	waitFor(c.done, drainTimeout+2*settleTimeout)
+	if err := c.dismantle(ctx); err != nil {
+		return nil, err
+	}
+	s.registry.publish(api.EventDeleted, c.update(func(r *api.Record) { r.Deleted = true }))
+	s.remove(c)
+	code, at := c.exitStatus()
+	s.events.publish(taskapi.TaskDelete(id, c.pid, code, at))
+	return c, nil
 }
 
-// Wait implements the Task API: it returns once the exit is recorded.
-func (s *Service) Wait(ctx context.Context, r *taskAPI.WaitRequest) (*taskAPI.WaitResponse, error) {
-	c := s.container(r.ID)
-	resp, err := s.TTRPCTaskService.Wait(ctx, r)
-	if err != nil || r.ExecID != "" || c == nil {
-		return resp, err
+// Kill sends a signal to init, or to every process of the container.
+func (s *Service) Kill(id string, sig unix.Signal, all bool) error {
+	c, err := s.need(id)
+	if err != nil {
+		return err
+	}
+	if all {
+		return c.group.Signal(sig)
+	}
+	if c.status() == taskapi.Stopped {
+		return fmt.Errorf("process already finished: %w", errdefs.ErrNotFound)
+	}
+	return c.signal(sig)
+}
+
+// Pause freezes the container.
+func (s *Service) Pause(ctx context.Context, id string) error {
+	return s.freeze(ctx, id, taskapi.Running, taskapi.Paused)
+}
+
+// Resume thaws the container.
+func (s *Service) Resume(ctx context.Context, id string) error {
+	return s.freeze(ctx, id, taskapi.Paused, taskapi.Running)
+}
+
+func (s *Service) freeze(ctx context.Context, id string, from, to taskapi.Status) error {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	c, err := s.need(id)
+	if err != nil {
+		return err
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	if c.status() != from {
+		return fmt.Errorf("container %s can be neither paused nor resumed in its state: %w", id, errdefs.ErrFailedPrecondition)
+	}
+	run, event := c.runtime.Pause, taskapi.TaskPaused(id)
+	if to == taskapi.Running {
+		run, event = c.runtime.Resume, taskapi.TaskResumed(id)
+	}
+	if err := run(ctx); err != nil {
+		return err
+	}
+	c.setPhase(to)
+	s.events.publish(event)
+	return nil
+}
+
+// Update changes the container's resources.
+func (s *Service) Update(ctx context.Context, id string, resources []byte) error {
+	ctx, cancel := detach(ctx)
+	defer cancel()
+	c, err := s.need(id)
+	if err != nil {
+		return err
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	if c.status() == taskapi.Stopped {
+		return fmt.Errorf("container %s has ended: %w", id, errdefs.ErrFailedPrecondition)
+	}
+	return c.runtime.Update(ctx, resources)
+}
+
+// Wait returns once the exit is recorded.
+func (s *Service) Wait(ctx context.Context, id string) (code uint32, at time.Time, err error) {
+	c, err := s.need(id)
+	if err != nil {
+		return 0, at, err
 	}
 	select {
 	case <-c.done:
-		return resp, nil
+		code, at = c.exitStatus()
+		return code, at, nil
 	case <-ctx.Done():
-		return nil, errgrpc.ToGRPC(ctx.Err())
+		return 0, at, ctx.Err()
 	}
 }
 
-// Delete implements the Task API. The exit is recorded, with its OOM count, before the cgroup goes.
-func (s *Service) Delete(ctx context.Context, r *taskAPI.DeleteRequest) (*taskAPI.DeleteResponse, error) {
-	ctx, cancel := detach(ctx)
-	defer cancel()
-	c := s.container(r.ID)
-	if r.ExecID != "" || c == nil {
-		return s.TTRPCTaskService.Delete(ctx, r)
-	}
-	if st, err := s.TTRPCTaskService.State(ctx, &taskAPI.StateRequest{ID: r.ID}); err == nil && st.Status == tasktypes.Status_STOPPED {
-		waitFor(c.done, drainTimeout+2*settleTimeout)
-	}
-	resp, err := s.TTRPCTaskService.Delete(ctx, r)
+// CloseStdin closes the container's stdin for good.
+func (s *Service) CloseStdin(id string) error {
+	c, err := s.need(id)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	// A container that was never started ends by being deleted.
-	waitFor(c.done, drainTimeout+2*settleTimeout)
-	s.registry.publish(shim.EventDeleted, c.update(func(r *shim.Record) { r.Deleted = true }))
-	s.remove(c)
-	return resp, nil
-}
-
-// Exec implements the Task API.
-func (s *Service) Exec(ctx context.Context, r *taskAPI.ExecProcessRequest) (*ptypes.Empty, error) {
-	ctx, cancel := detach(ctx)
-	defer cancel()
-	return s.TTRPCTaskService.Exec(ctx, r)
-}
-
-// Kill implements the Task API.
-func (s *Service) Kill(ctx context.Context, r *taskAPI.KillRequest) (*ptypes.Empty, error) {
-	ctx, cancel := detach(ctx)
-	defer cancel()
-	return s.TTRPCTaskService.Kill(ctx, r)
-}
-
-// Update implements the Task API.
-func (s *Service) Update(ctx context.Context, r *taskAPI.UpdateTaskRequest) (*ptypes.Empty, error) {
-	ctx, cancel := detach(ctx)
-	defer cancel()
-	return s.TTRPCTaskService.Update(ctx, r)
-}
-
-// CloseIO implements the Task API.
-func (s *Service) CloseIO(ctx context.Context, r *taskAPI.CloseIORequest) (*ptypes.Empty, error) {
-	c := s.container(r.ID)
-	if r.ExecID != "" || c == nil || !c.own {
-		return s.TTRPCTaskService.CloseIO(ctx, r)
-	}
+	c.closeForeignStdin()
 	if c.stdin != nil && !c.cfg.TTY {
-		if err := c.stdin.finish(settleTimeout); err != nil {
-			return nil, errgrpc.ToGRPC(err)
-		}
+		return c.stdin.finish(settleTimeout)
 	}
-	return &ptypes.Empty{}, nil
+	return nil
 }
 
-// Shutdown implements the Task API. containerd calls it after each task it deletes; a pod's shim
-// stays for the next container.
-func (s *Service) Shutdown(ctx context.Context, r *taskAPI.ShutdownRequest) (*ptypes.Empty, error) {
-	if s.pinned {
-		return &ptypes.Empty{}, nil
+// Shutdown ends a shim that is not pinned once it serves nothing. containerd calls it after each task
+// it deletes; a pod's shim stays for the next container.
+func (s *Service) Shutdown() {
+	s.mu.Lock()
+	idle := len(s.containers) == 0
+	s.mu.Unlock()
+	if idle && !s.pinned {
+		s.shutdown()
 	}
-	return s.TTRPCTaskService.Shutdown(ctx, r)
 }

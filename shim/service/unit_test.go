@@ -3,83 +3,36 @@ package service
 import (
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/berth-run/berth/shim"
+	"github.com/berth-run/berth/shim/api"
 	"github.com/containerd/errdefs"
 )
 
-func TestParseCgroup(t *testing.T) {
-	for name, tc := range map[string]struct {
-		in  string
-		dir string
-		v2  bool
-	}{
-		"v1":      {"5:cpu,cpuacct:/a\n4:memory:/pod/ctr\n0::/\n", "/sys/fs/cgroup/memory/pod/ctr", false},
-		"v1 last": {"0::/x\n4:memory,hugetlb:/pod\n", "/sys/fs/cgroup/memory/pod", false},
-		"v2":      {"0::/kubepods.slice/cri-x.scope\n", "/sys/fs/cgroup/kubepods.slice/cri-x.scope", true},
-		"colon":   {"0::/a:b\n", "/sys/fs/cgroup/a:b", true},
-		"named":   {"1:name=systemd:/x\n", "", false},
-		"empty":   {"", "", false},
-	} {
-		if dir, v2 := parseCgroup(tc.in); dir != tc.dir || v2 != tc.v2 {
-			t.Errorf("%s: %q, %t", name, dir, v2)
-		}
-	}
-}
-
-func TestOOMKillsOfNestedCgroups(t *testing.T) {
-	dir := t.TempDir()
-	nested := filepath.Join(dir, "a", "b")
-	if err := os.MkdirAll(nested, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for d, n := range map[string]int{dir: 1, nested: 2} {
-		v1 := fmt.Sprintf("oom_kill_disable 0\nunder_oom 0\noom_kill %d\n", n)
-		v2 := fmt.Sprintf("low 0\noom 9\noom_kill %d\noom_group_kill 7\n", 3*n)
-		for name, data := range map[string]string{"memory.oom_control": v1, "memory.events": v2} {
-			if err := os.WriteFile(filepath.Join(d, name), []byte(data), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if got := oomKills(dir, false); got != 3 {
-		t.Errorf("v1: %d, want the sum 3", got)
-	}
-	if got := oomKills(dir, true); got != 3 {
-		t.Errorf("v2: %d, want 3, which has nested ones in it", got)
-	}
-	if got := oomKills("", true) + oomKills(filepath.Join(dir, "gone"), false); got != 0 {
-		t.Errorf("no cgroup: %d", got)
-	}
-}
-
 func TestRegistry(t *testing.T) {
 	g := newRegistry()
-	rec := func(id string, s shim.State) shim.Record { return shim.Record{ID: id, State: s} }
-	g.publish(shim.EventCreated, rec("a", shim.StateCreated))
-	g.publish(shim.EventStarted, rec("a", shim.StateRunning))
+	rec := func(id string, s api.State) api.Record { return api.Record{ID: id, State: s} }
+	g.publish(api.EventCreated, rec("a", api.StateCreated))
+	g.publish(api.EventStarted, rec("a", api.StateRunning))
 	snapshot, w := g.watch()
-	if len(snapshot) != 1 || snapshot[0].State != shim.StateRunning {
+	if len(snapshot) != 1 || snapshot[0].State != api.StateRunning {
 		t.Fatalf("snapshot %+v", snapshot)
 	}
-	g.publish(shim.EventExited, rec("a", shim.StateExited))
-	if e := <-w.events; e.Type != shim.EventExited {
+	g.publish(api.EventExited, rec("a", api.StateExited))
+	if e := <-w.events; e.Type != api.EventExited {
 		t.Errorf("event %+v", e)
 	}
 	// What was forgotten stays so.
 	g.remove("a")
-	g.publish(shim.EventDeleted, rec("a", shim.StateExited))
+	g.publish(api.EventDeleted, rec("a", api.StateExited))
 	if all := g.all(); len(all) != 0 {
 		t.Errorf("records after forgetting: %+v", all)
 	}
 	// A watcher that takes nothing is cut off, after all that it could hold.
 	for range watchQueue + 10 {
-		g.publish(shim.EventCreated, rec("b", shim.StateCreated))
+		g.publish(api.EventCreated, rec("b", api.StateCreated))
 	}
 	n := 0
 	for range w.events {
@@ -91,43 +44,13 @@ func TestRegistry(t *testing.T) {
 	g.drop(w) // a second time
 	// Nor do records of deleted tasks pile up.
 	for i := range maxRecords + 10 {
-		r := rec(fmt.Sprint(i), shim.StateExited)
-		g.publish(shim.EventCreated, r)
+		r := rec(fmt.Sprint(i), api.StateExited)
+		g.publish(api.EventCreated, r)
 		r.Deleted = true
-		g.publish(shim.EventDeleted, r)
+		g.publish(api.EventDeleted, r)
 	}
 	if n := len(g.all()); n > maxRecords {
 		t.Errorf("%d records", n)
-	}
-}
-
-func TestMonitorGivesStreamsToCreateOnly(t *testing.T) {
-	m := newMonitor(nil)
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	defer w.Close()
-	m.expect("id", stdio{out: w, err: w})
-	for _, args := range [][]string{
-		{"runc", "exec", "--process", "p", "id"}, {"runc", "create", "--bundle", "b", "other"}, {"runc"}, {},
-	} {
-		cmd := &exec.Cmd{Args: args}
-		if m.replace(cmd); cmd.Stdout != nil {
-			t.Errorf("%q got the streams", args)
-		}
-	}
-	cmd := &exec.Cmd{Args: []string{"runc", "--root", "r", "create", "--bundle", "b", "id"}}
-	if m.replace(cmd); cmd.Stdout != w || cmd.Stderr != w || cmd.Stdin != nil {
-		t.Errorf("create got %+v", cmd)
-	}
-	if !m.forget("id") {
-		t.Error("not noticed that they were taken")
-	}
-	m.expect("id", stdio{})
-	if m.forget("id") {
-		t.Error("taken by nobody")
 	}
 }
 
@@ -164,7 +87,7 @@ func TestStuckClientHoldsUpOnce(t *testing.T) {
 	begin, worst := time.Now(), time.Duration(0)
 	for range 100 {
 		b := time.Now()
-		f.send(shim.StreamStdout, chunk)
+		f.send(api.StreamStdout, chunk)
 		worst = max(worst, time.Since(b))
 	}
 	if took := time.Since(begin); took > 3*patience {
