@@ -90,6 +90,7 @@ func (m *Manager) openRecord(ctx context.Context, podID string, wait time.Durati
 		// Whoever holds it is beyond its deadline, probably a child that a plugin left in the
 		// background. A fresh file has a fresh lock.
 		klog.FromContext(ctx).Info("A process that an earlier CNI plugin left still holds the pod's lock; going on without it", "podID", podID)
+		m.endOrphans(ctx, podID)
 		if err := m.renewRecord(podID); err != nil {
 			return nil, err
 		}

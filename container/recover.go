@@ -144,6 +144,9 @@ func (m *Manager) sweep(ctx context.Context) error {
 				continue
 			}
 			klog.FromContext(ctx).Info("Removing the directory of a container that has no record", "path", filepath.Join(parent, e.Name()))
+			if parent == m.paths.Containers() {
+				m.endUnrecorded(ctx, e.Name())
+			}
 			if err := os.RemoveAll(filepath.Join(parent, e.Name())); err != nil {
 				klog.FromContext(ctx).Error(err, "Cannot remove it")
 			}

@@ -43,7 +43,7 @@ func openEmbedded(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	var err error
-	if e.Quarantined, err = verify(ctx, o.Root, o.Quarantine); err != nil {
+	if e.Quarantined, err = verify(ctx, o); err != nil {
 		return nil, err
 	}
 	// The server keeps its context for as long as it lives; the caller's ends

@@ -32,6 +32,9 @@ type Options struct {
 	// External is the unix socket of a containerd that already runs. When set,
 	// the fields above are not used.
 	External string
+	// Check is run for each database of the embedded containerd before it is opened;
+	// empty checks nothing.
+	Check CheckCommand
 	// Quarantine is where damaged databases of the embedded containerd are put.
 	Quarantine string
 	// Debug makes the shims that containerd starts log at debug level.

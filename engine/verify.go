@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime/debug"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/log"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Quarantined is a file that turned out to be damaged, and was put aside.
@@ -33,20 +36,34 @@ var snapshotterFiles = []string{
 	"io.containerd.snapshotter.v1.native/metadata.db",
 }
 
-// verifyTimeout is how long a database that another process holds is waited for. It is
-// a daemon on its way out: the lock on the root directory keeps others away.
-const verifyTimeout = 10 * time.Second
+const (
+	// verifyTimeout bounds the check of a database.
+	verifyTimeout = time.Minute
+	// lockTimeout is how long a database that another process holds is waited for. It is
+	// a daemon on its way out: the lock on the root directory keeps others away.
+	lockTimeout = 10 * time.Second
+)
 
 // verify checks the databases of the embedded containerd before it opens them, and puts
 // aside what is damaged, so that the daemon starts without it rather than not at all.
 //
 // containerd's own database is of no use without those of the snapshotters, whose layers
 // it refers to, so it goes with each of them.
-func verify(ctx context.Context, root, quarantine string) ([]Quarantined, error) {
+func verify(ctx context.Context, o Options) ([]Quarantined, error) {
+	if len(o.Check) == 0 {
+		return nil, nil
+	}
+	files := append([]string{metadataFile("")}, snapshotterFiles...)
+	results := make([]error, len(files))
+	var checks sync.WaitGroup
+	for i, file := range files {
+		checks.Go(func() { results[i] = inspect(ctx, o.Check, filepath.Join(o.Root, file)) })
+	}
+	checks.Wait()
 	found := map[string]error{}
-	for _, file := range append([]string{metadataFile("")}, snapshotterFiles...) {
-		if err := check(filepath.Join(root, file)); err != nil {
-			found[file] = err
+	for i, err := range results {
+		if err != nil {
+			found[files[i]] = err
 		}
 	}
 	if len(found) == 0 {
@@ -55,10 +72,10 @@ func verify(ctx context.Context, root, quarantine string) ([]Quarantined, error)
 	if meta := metadataFile(""); found[meta] == nil {
 		found[meta] = errors.New("it goes with the snapshotter's")
 	}
-	into := filepath.Join(quarantine, time.Now().UTC().Format("20060102T150405.000"))
+	into := filepath.Join(o.Quarantine, time.Now().UTC().Format("20060102T150405.000"))
 	var out []Quarantined
 	for file, problem := range found {
-		from, to := filepath.Join(root, file), filepath.Join(into, file)
+		from, to := filepath.Join(o.Root, file), filepath.Join(into, file)
 		if err := move(from, to); err != nil {
 			return out, fmt.Errorf("put aside the damaged file %s (%w): %w", from, problem, err)
 		}
@@ -80,41 +97,48 @@ func move(from, to string) error {
 	return nil
 }
 
-// check reads a whole database. A missing one is right; an error of the disk or of another
-// process that holds it is not the file's fault, and left to who opens it next.
-func check(path string) (err error) {
+// inspect has a database checked. Reading one that is damaged can end the process, which
+// nothing in the process can prevent, so it is done by another one.
+func inspect(ctx context.Context, check CheckCommand, path string) error {
 	st, err := os.Stat(path)
-	switch {
-	case os.IsNotExist(err):
-		return nil
-	case err != nil:
-		return nil
-	case st.Size() == 0:
-		return nil // bolt makes a new one of it, as after a crash in its first moment
+	if err != nil || st.Size() == 0 {
+		return nil // bolt makes a new one; an error of the disk is told by who opens it next
 	}
-	// A file that is shorter than it says makes reading its mapping fault.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("reading it fails: %v", p)
-		}
-	}()
-	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: verifyTimeout, PreLoadFreelist: true})
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, check[0], append(check[1:len(check):len(check)], path)...)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &exit) || ctx.Err() != nil || exit.ExitCode() == -1:
+		// It could not be run, or was killed: that says nothing about the file.
+		log.G(ctx).WithError(err).Warnf("could not check the database %s", path)
+		return nil
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return errors.New(line)
+}
+
+// CheckCommand is a command line to which the path of a database is added, and which
+// fails when CheckDatabase does.
+type CheckCommand []string
+
+// CheckDatabase reads the whole of a database of containerd. It panics, or worse, on some
+// kinds of damage, so it is for a process of its own.
+func CheckDatabase(path string) error {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: lockTimeout})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil // another process holds it: it is in use
+	}
 	if err != nil {
-		if errors.Is(err, bolt.ErrTimeout) || os.IsPermission(err) {
-			return nil
-		}
 		return err
 	}
 	defer db.Close()
 	return db.View(func(tx *bolt.Tx) error {
-		if size := tx.Size(); size > st.Size() {
-			return fmt.Errorf("it has %d bytes of %d", st.Size(), size)
-		}
-		// Every page is visited here first, where a fault can be caught; Check reads
-		// in a goroutine of its own.
-		if err := walk(tx); err != nil {
-			return err
+		if st, err := os.Stat(path); err == nil && tx.Size() > st.Size() {
+			return fmt.Errorf("it has %d bytes of %d", st.Size(), tx.Size())
 		}
 		var first error
 		for problem := range tx.Check() {
@@ -124,18 +148,4 @@ func check(path string) (err error) {
 		}
 		return first
 	})
-}
-
-// walk reads all keys and values of all buckets.
-func walk(tx *bolt.Tx) error {
-	var visit func(b *bolt.Bucket) error
-	visit = func(b *bolt.Bucket) error {
-		return b.ForEach(func(k, v []byte) error {
-			if v == nil {
-				return visit(b.Bucket(k))
-			}
-			return nil
-		})
-	}
-	return tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return visit(b) })
 }

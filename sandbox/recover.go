@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
+	"github.com/berth-run/berth/cni"
 	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/sandbox/netns"
 	"github.com/berth-run/berth/shim"
@@ -179,8 +180,17 @@ func (m *Manager) sweepOne(ctx context.Context, id string) error {
 			return err
 		}
 	}
+	// What is known of the network is in the plugins' own records.
+	att := cni.Attachment{PodID: id, NetNS: m.paths.PodNetNS(id)}
+	if err := m.Network.Detach(ctx, att); err != nil {
+		klog.FromContext(ctx).Error(err, "Cannot detach a pod without a record from its network; collected later", "id", id)
+	}
 	s := &Sandbox{ID: id}
-	for _, undo := range []action{m.unmountShm, m.removeNamespaces, m.removeDirectory} {
+	var err error
+	if s.CgroupParent, s.ownCgroup, err = m.Cgroups.PodParent("", id); err != nil {
+		return err
+	}
+	for _, undo := range []action{m.unmountShm, m.removeNamespaces, m.removeCgroup, m.removeDirectory} {
 		if err := undo(ctx, s); err != nil {
 			return err
 		}

@@ -52,7 +52,7 @@ func newCommand() *cobra.Command {
 	root.Flags().SortFlags, root.PersistentFlags().SortFlags = false, false
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(root.UsageTemplate() + exitHelp)
-	root.AddCommand(newServeCommand(o), newConfigCommand(o), newVersionCommand(o), newDoctorCommand(o), newFailpointsCommand())
+	root.AddCommand(newServeCommand(o), newConfigCommand(o), newVersionCommand(o), newDoctorCommand(o), newFailpointsCommand(), newCheckCommand())
 	for _, c := range root.Commands() {
 		c.InheritedFlags().SortFlags = false
 		refuseArguments(c)

@@ -30,6 +30,7 @@ func engineOptions(c *config.Config) engine.Options {
 		Address:     p.ContainerdSocket(),
 		ShimSockets: p.ForeignShims(),
 		External:    c.Containerd.Address,
+		Check:       checkCommand(),
 		Quarantine:  p.Quarantine(),
 		Debug:       c.Log.Level == "debug" || c.Log.Level == "trace",
 	}
