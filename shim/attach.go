@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/berth-run/berth/shim/api"
 	"github.com/containerd/errdefs"
 )
 
@@ -26,8 +27,8 @@ type AttachOptions struct {
 // fails, or the client is too slow to take the output (errdefs.ErrResourceExhausted). Without any
 // output stream it returns when Stdin has ended.
 func (c *Client) Attach(ctx context.Context, id string, o AttachOptions) error {
-	conn, err := c.open(ctx, Request{
-		Op: OpAttach, ID: id, Stdin: o.Stdin != nil, Stdout: o.Stdout != nil, Stderr: o.Stderr != nil,
+	conn, err := c.open(ctx, api.Request{
+		Op: api.OpAttach, ID: id, Stdin: o.Stdin != nil, Stdout: o.Stdout != nil, Stderr: o.Stderr != nil,
 	})
 	if err != nil {
 		return err
@@ -46,17 +47,17 @@ func (c *Client) Attach(ctx context.Context, id string, o AttachOptions) error {
 func (c *conn) sendStdin(r io.Reader) {
 	const chunk = 32 << 10
 	p := make([]byte, chunk)
-	b := make([]byte, 0, chunk+frameHeader)
+	b := make([]byte, 0, chunk+api.FrameHeaderBytes)
 	for {
 		n, err := r.Read(p)
 		if n > 0 {
-			b = AppendFrame(b[:0], StreamStdin, p[:n])
+			b = api.AppendFrame(b[:0], api.StreamStdin, p[:n])
 			if _, werr := c.Write(b); werr != nil {
 				return
 			}
 		}
 		if err != nil {
-			_, _ = c.Write(AppendFrame(b[:0], StreamStdin, nil))
+			_, _ = c.Write(api.AppendFrame(b[:0], api.StreamStdin, nil))
 			return
 		}
 	}
@@ -64,20 +65,20 @@ func (c *conn) sendStdin(r io.Reader) {
 
 // receive hands output frames to the writers until the shim ends the attach.
 func (c *conn) receive(ctx context.Context, o AttachOptions) error {
-	buf := make([]byte, MaxFrameBytes)
+	buf := make([]byte, api.MaxFrameBytes)
 	for {
-		id, p, err := ReadFrame(c.r, buf)
+		id, p, err := api.ReadFrame(c.r, buf)
 		if err != nil {
 			return c.wrap(ctx, err)
 		}
 		var w io.Writer
 		switch id {
-		case StreamStdout:
+		case api.StreamStdout:
 			w = o.Stdout
-		case StreamStderr:
+		case api.StreamStderr:
 			w = o.Stderr
-		case StreamEnd:
-			var r Response
+		case api.StreamEnd:
+			var r api.Response
 			if err := json.Unmarshal(p, &r); err != nil {
 				return fmt.Errorf("shim at %s: attach: malformed end: %w: %w", c.path, err, errdefs.ErrDataLoss)
 			}

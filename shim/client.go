@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/berth-run/berth/shim/api"
 	"github.com/containerd/errdefs"
 )
 
@@ -31,7 +32,7 @@ type Client struct {
 // has been answered. A watch or an attach is answered when it has begun.
 type Observer func(ctx context.Context, call string) (end func(error))
 
-func (c *Client) begin(ctx context.Context, op Op) (end func(error)) {
+func (c *Client) begin(ctx context.Context, op api.Op) (end func(error)) {
 	if c.observe == nil {
 		return func(error) {}
 	}
@@ -52,7 +53,7 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 
 // Status asks what the shim serves.
 func (c *Client) Status(ctx context.Context) (*Status, error) {
-	r, err := c.call(ctx, Request{Op: OpStatus})
+	r, err := c.call(ctx, api.Request{Op: api.OpStatus})
 	if err != nil {
 		return nil, err
 	}
@@ -66,26 +67,26 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 // (CRI ReopenContainerLog). When it returns, everything that follows goes to the new file.
 // errdefs.ErrFailedPrecondition: the container has ended.
 func (c *Client) ReopenLog(ctx context.Context, id string) error {
-	_, err := c.call(ctx, Request{Op: OpReopenLog, ID: id})
+	_, err := c.call(ctx, api.Request{Op: api.OpReopenLog, ID: id})
 	return err
 }
 
 // Resize sets the size of the container's terminal, in characters.
 func (c *Client) Resize(ctx context.Context, id string, width, height uint16) error {
-	_, err := c.call(ctx, Request{Op: OpResize, ID: id, Width: width, Height: height})
+	_, err := c.call(ctx, api.Request{Op: api.OpResize, ID: id, Width: width, Height: height})
 	return err
 }
 
 // CloseStdin closes the container's stdin for good, once what was sent before has been taken.
 func (c *Client) CloseStdin(ctx context.Context, id string) error {
-	_, err := c.call(ctx, Request{Op: OpCloseStdin, ID: id})
+	_, err := c.call(ctx, api.Request{Op: api.OpCloseStdin, ID: id})
 	return err
 }
 
 // Forget drops the record of an exited container; unknown containers are no error. The shim keeps
 // running ones (errdefs.ErrFailedPrecondition). The status file is left to its owner.
 func (c *Client) Forget(ctx context.Context, id string) error {
-	_, err := c.call(ctx, Request{Op: OpForget, ID: id})
+	_, err := c.call(ctx, api.Request{Op: api.OpForget, ID: id})
 	return err
 }
 
@@ -94,7 +95,7 @@ func (c *Client) Forget(ctx context.Context, id string) error {
 // One that was started is errdefs.ErrFailedPrecondition, one that is unknown no error. The call may
 // take as long as the OCI runtime does: give it a deadline.
 func (c *Client) Abandon(ctx context.Context, id string) error {
-	_, err := c.call(ctx, Request{Op: OpAbandon, ID: id})
+	_, err := c.call(ctx, api.Request{Op: api.OpAbandon, ID: id})
 	return err
 }
 
@@ -102,7 +103,7 @@ func (c *Client) Abandon(ctx context.Context, id string) error {
 // that has not been deleted, unless force is set; a forced shutdown leaves the containers running
 // without a parent. A shim that is gone already is no error.
 func (c *Client) Shutdown(ctx context.Context, force bool) error {
-	_, err := c.call(ctx, Request{Op: OpShutdown, Force: force})
+	_, err := c.call(ctx, api.Request{Op: api.OpShutdown, Force: force})
 	if errdefs.IsUnavailable(err) && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist)) {
 		return nil
 	}
@@ -113,14 +114,14 @@ func (c *Client) Shutdown(ctx context.Context, force bool) error {
 // done, fn fails, or the connection breaks (errdefs.ErrUnavailable: the shim died, or this watcher was
 // too slow; watch again, nothing is lost). Watch blocks.
 func (c *Client) Watch(ctx context.Context, fn func(Event) error) error {
-	conn, err := c.open(ctx, Request{Op: OpWatch})
+	conn, err := c.open(ctx, api.Request{Op: api.OpWatch})
 	if err != nil {
 		return err
 	}
 	defer conn.close()
 	for {
 		var e Event
-		if err := ReadMessage(conn.r, MaxResponseBytes, &e); err != nil {
+		if err := api.ReadMessage(conn.r, api.MaxResponseBytes, &e); err != nil {
 			return conn.wrap(ctx, err)
 		}
 		if err := fn(e); err != nil {
@@ -155,7 +156,7 @@ func (c *conn) wrap(ctx context.Context, err error) error {
 }
 
 // call makes a request and returns its response.
-func (c *Client) call(ctx context.Context, req Request) (_ *Response, err error) {
+func (c *Client) call(ctx context.Context, req api.Request) (_ *api.Response, err error) {
 	end := c.begin(ctx, req.Op)
 	defer func() { end(err) }()
 	ctx, cancel := withDeadline(ctx)
@@ -169,7 +170,7 @@ func (c *Client) call(ctx context.Context, req Request) (_ *Response, err error)
 }
 
 // open makes a request whose connection goes on to be used after the response.
-func (c *Client) open(ctx context.Context, req Request) (_ *conn, err error) {
+func (c *Client) open(ctx context.Context, req api.Request) (_ *conn, err error) {
 	end := c.begin(ctx, req.Op)
 	defer func() { end(err) }()
 	actx, cancel := withDeadline(ctx)
@@ -209,29 +210,29 @@ func (c *conn) tie(ctx context.Context) {
 	c.stop = context.AfterFunc(ctx, func() { c.UnixConn.Close() })
 }
 
-func (c *conn) ask(ctx context.Context, req Request) (*Response, error) {
+func (c *conn) ask(ctx context.Context, req api.Request) (*api.Response, error) {
 	req.Version = ProtocolVersion
-	b, err := AppendMessage(nil, req)
+	b, err := api.AppendMessage(nil, req)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := c.Write(b); err != nil {
 		return nil, c.wrap(ctx, err)
 	}
-	var resp Response
-	if err := ReadMessage(c.r, MaxResponseBytes, &resp); err != nil {
+	var resp api.Response
+	if err := api.ReadMessage(c.r, api.MaxResponseBytes, &resp); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, c.wrap(ctx, err)
 	}
 	if err := resp.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", req.describe(), err)
+		return nil, fmt.Errorf("%s: %w", describe(req), err)
 	}
 	return &resp, nil
 }
 
-func (r Request) describe() string {
+func describe(r api.Request) string {
 	if r.ID == "" {
 		return string(r.Op)
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berth-run/berth/shim/api"
 	"github.com/containerd/errdefs"
 )
 
@@ -35,7 +36,7 @@ func (i info) write() error {
 	if err != nil {
 		return err
 	}
-	return WriteFileAtomic(filepath.Join(PodDir(i.StateDir, i.PodID), infoFile), append(data, '\n'), 0o600)
+	return api.WriteFileAtomic(filepath.Join(PodDir(i.StateDir, i.PodID), infoFile), append(data, '\n'), 0o600)
 }
 
 func readInfo(podDir string) (info, error) {
@@ -55,29 +56,6 @@ func readInfo(podDir string) (info, error) {
 		return info{}, fmt.Errorf("shim: %s has version %d, this build knows %d: %w", path, i.Version, infoVersion, errdefs.ErrNotImplemented)
 	}
 	return i, nil
-}
-
-// WriteFileAtomic replaces the file at path by data, so that a reader sees the old or the new
-// content. It does not sync: shim files live on tmpfs.
-func WriteFileAtomic(path string, data []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if cerr := f.Chmod(mode); err == nil {
-		err = cerr
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }
 
 // procStat returns the state letter and the start time of a process, from /proc/<pid>/stat.

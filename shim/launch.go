@@ -9,21 +9,14 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/berth-run/berth/shim/api"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 )
 
-const (
-	// EnvControlFD names the file descriptor of the control socket in the shim's environment.
-	// Without it berth-shim behaves like any containerd shim.
-	EnvControlFD = "BERTH_SHIM_CONTROL_FD"
-	// TaskFD and ControlFD are the descriptors of the inherited listeners.
-	TaskFD    = 3
-	ControlFD = 4
-	// envTTRPCAddress is containerd's name for the address to publish events to.
-	envTTRPCAddress = "TTRPC_ADDRESS"
-)
+// envTTRPCAddress is containerd's name for the address to publish events to.
+const envTTRPCAddress = "TTRPC_ADDRESS"
 
 // LaunchSpec says which shim to start for which pod.
 type LaunchSpec struct {
@@ -178,7 +171,7 @@ func command(spec LaunchSpec, podDir, temp string, stderr *os.File, listeners []
 	cmd.ExtraFiles = listeners
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"),
-		EnvControlFD + "=" + strconv.Itoa(ControlFD),
+		api.EnvControlFD + "=" + strconv.Itoa(api.ControlFD),
 		// Temporary files, of which runc has one for each exec, go with the pod.
 		"TMPDIR=" + temp,
 		// Every processor the Go runtime may use costs the shim some 250 KiB. runc inherits this.

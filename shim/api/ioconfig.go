@@ -1,4 +1,4 @@
-package shim
+package api
 
 import (
 	"fmt"
@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
 )
 
@@ -81,22 +80,6 @@ func (c IOConfig) URI() string {
 	return u.String()
 }
 
-// CioConfig is the stdio of the task that carries the configuration.
-func (c IOConfig) CioConfig() cio.Config {
-	return cio.Config{Terminal: c.TTY, Stdout: c.URI()}
-}
-
-// Creator hands the configuration to containerd.Container.NewTask. The cio.IO it returns does no
-// I/O: the streams live in the shim.
-func (c IOConfig) Creator() cio.Creator {
-	return func(string) (cio.IO, error) {
-		if err := c.Validate(); err != nil {
-			return nil, err
-		}
-		return shimIO{config: c.CioConfig()}, nil
-	}
-}
-
 // ParseIOConfig reads the stdout string of a task. ok is false when the string is not ours (a FIFO
 // path, another scheme, nothing), in which case the stream is not the shim's business.
 func ParseIOConfig(stdout string) (c IOConfig, ok bool, err error) {
@@ -125,11 +108,3 @@ func ParseIOConfig(stdout string) (c IOConfig, ok bool, err error) {
 	}
 	return c, true, c.Validate()
 }
-
-// shimIO satisfies cio.IO for streams that this process never touches.
-type shimIO struct{ config cio.Config }
-
-func (s shimIO) Config() cio.Config { return s.config }
-func (s shimIO) Cancel()            {}
-func (s shimIO) Wait()              {}
-func (s shimIO) Close() error       { return nil }

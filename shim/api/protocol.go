@@ -1,4 +1,4 @@
-package shim
+package api
 
 // ProtocolVersion is the version of the control protocol this build speaks. A shim answers every
 // request with its own version; operations it does not know get errdefs.ErrNotImplemented, so a

@@ -1,4 +1,4 @@
-package shim
+package api
 
 import (
 	"bufio"
@@ -162,8 +162,8 @@ const (
 	StreamEnd
 )
 
-// frameHeader is a stream ID and the payload's length, big-endian.
-const frameHeader = 5
+// FrameHeaderBytes is a stream ID and the payload's length, big-endian.
+const FrameHeaderBytes = 5
 
 // AppendFrame appends one frame; p may have at most MaxFrameBytes.
 func AppendFrame(b []byte, id StreamID, p []byte) []byte {
@@ -175,7 +175,7 @@ func AppendFrame(b []byte, id StreamID, p []byte) []byte {
 // ReadFrame reads one frame into buf, which is grown when it is too small, and returns the payload
 // in it. io.EOF means that the other side closed between two frames.
 func ReadFrame(r io.Reader, buf []byte) (StreamID, []byte, error) {
-	var h [frameHeader]byte
+	var h [FrameHeaderBytes]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
 		return 0, buf[:0], err
 	}

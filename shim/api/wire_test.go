@@ -1,4 +1,4 @@
-package shim
+package api
 
 import (
 	"bufio"
@@ -23,10 +23,6 @@ func TestIOConfigTravels(t *testing.T) {
 		if !ok || err != nil || got != c {
 			t.Errorf("%+v became %+v, %t, %v by way of %s", c, got, ok, err, c.URI())
 		}
-		io, err := c.Creator()("id")
-		if err != nil || io.Config().Terminal != c.TTY || io.Config().Stdin != "" || io.Config().Stderr != "" {
-			t.Errorf("creator of %+v: %+v, %v", c, io, err)
-		}
 	}
 }
 
@@ -37,9 +33,6 @@ func TestIOConfigIsChecked(t *testing.T) {
 	} {
 		if err := c.Validate(); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%+v: %v", c, err)
-		}
-		if _, err := c.Creator()("id"); !errdefs.IsInvalidArgument(err) {
-			t.Errorf("creator of %+v: %v", c, err)
 		}
 	}
 	for _, s := range []string{"", "/run/fifo", "fifo:///x", "binary:///x?y", "berth:/x"} {
