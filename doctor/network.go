@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,7 +19,7 @@ func (d *Doctor) veths(context.Context) ([]Finding, error) {
 	if d.Bridge == "" {
 		return nil, nil
 	}
-	links, err := netlink.LinkList()
+	links, err := linkList()
 	if err != nil {
 		return nil, fmt.Errorf("list network interfaces: %w", err)
 	}
@@ -68,7 +69,7 @@ func (d *Doctor) peers() (map[int]string, error) {
 			continue
 		}
 		err := netns.Do(path, func() error {
-			links, err := netlink.LinkList()
+			links, err := linkList()
 			for _, l := range links {
 				if l.Attrs().ParentIndex != 0 {
 					owners[l.Attrs().ParentIndex] = e.Name()
@@ -121,6 +122,16 @@ func (d *Doctor) attachments(context.Context) ([]Finding, error) {
 		}
 	}
 	return found, nil
+}
+
+// linkList reads the interfaces again when some came or went meanwhile.
+func linkList() (all []netlink.Link, err error) {
+	for range 20 {
+		if all, err = netlink.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return all, err
 }
 
 // list are the full names of what is in a directory; one that is missing is empty.

@@ -30,7 +30,7 @@ func mounts(_ context.Context, scope Scope, s Snapshot) error {
 // links counts network interfaces: the bridges, what is attached to them, and veth pairs
 // attached to nothing, which a plugin that died may have left.
 func links(_ context.Context, scope Scope, s Snapshot) error {
-	all, err := netlink.LinkList()
+	all, err := linkList()
 	if err != nil {
 		return err
 	}
@@ -50,6 +50,16 @@ func links(_ context.Context, scope Scope, s Snapshot) error {
 		}
 	}
 	return nil
+}
+
+// linkList reads the interfaces again when some came or went meanwhile.
+func linkList() (all []netlink.Link, err error) {
+	for range 20 {
+		if all, err = netlink.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return all, err
 }
 
 // bridge recognises the bridges, and those that get a suffix for another address range.
