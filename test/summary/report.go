@@ -3,9 +3,10 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -58,13 +59,10 @@ func (r *run) report(expected []expectation) bool {
 	return len(r.failed) == 0 && unexpected == 0
 }
 
-// reportSkips lists skipped tests and returns how many were not expected to be.
+// reportSkips lists skipped tests by their reason and returns how many were not
+// expected to be.
 func (r *run) reportSkips(expected []expectation) int {
-	if len(r.skipped) == 0 {
-		return 0
-	}
-	sort.Slice(r.skipped, func(i, j int) bool { return r.skipped[i].name() < r.skipped[j].name() })
-	fmt.Fprintf(r.out, "\nskipped:\n")
+	byReason := map[string][]string{}
 	unexpected := 0
 	for _, s := range r.skipped {
 		reason, ok := matchSkip(s.name(), expected)
@@ -75,7 +73,16 @@ func (r *run) reportSkips(expected []expectation) int {
 			unexpected++
 			reason = "NOT EXPECTED: " + reason
 		}
-		fmt.Fprintf(r.out, "  %s: %s\n", s.name(), reason)
+		byReason[reason] = append(byReason[reason], s.name())
+	}
+	if len(byReason) > 0 {
+		fmt.Fprintf(r.out, "\nskipped:\n")
+	}
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
+		fmt.Fprintf(r.out, "  %s\n", reason)
+		for _, name := range slices.Sorted(slices.Values(byReason[reason])) {
+			fmt.Fprintf(r.out, "      %s\n", name)
+		}
 	}
 	return unexpected
 }
@@ -89,13 +96,16 @@ func matchSkip(name string, expected []expectation) (string, bool) {
 	return "", false
 }
 
+// place is where in the source a message comes from, as the testing package puts it.
+var place = regexp.MustCompile(`^\w+\.go:\d+: `)
+
 // skipMessage is what a test said when it skipped itself, on one line.
 func skipMessage(output []string) string {
 	var words []string
 	for _, line := range output {
 		line = strings.TrimSpace(line)
-		if !strings.HasPrefix(line, "===") && !strings.HasPrefix(line, "---") {
-			words = append(words, line)
+		if line != "" && !strings.HasPrefix(line, "===") && !strings.HasPrefix(line, "---") {
+			words = append(words, place.ReplaceAllString(line, ""))
 		}
 	}
 	return strings.Join(words, " ")

@@ -25,8 +25,8 @@ func TestReport(t *testing.T) {
 		good          bool
 		want          string
 	}{
-		"expected skip":   {events, "a TestTwo: no root here", true, "a TestTwo: a_test.go:9: needs root"},
-		"unexpected skip": {events, "a TestTw: prefix only", false, "NOT EXPECTED: a_test.go:9: needs root"},
+		"expected skip":   {events, "a TestTwo: no root here", true, "  needs root\n      a TestTwo\n"},
+		"unexpected skip": {events, "a TestTw: prefix only", false, "NOT EXPECTED: needs root"},
 		"failed test":     {events + failing, "a .*: fine", false, "  a TestThree\n"},
 		"panic":           {events + panicked, "a .*: fine", false, "panic: boom"},
 		"not an event":    {"go: cannot find module\n" + events, "a .*: fine", true, "go: cannot find module"},
