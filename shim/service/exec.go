@@ -259,6 +259,7 @@ func (s *Service) DeleteExec(p taskapi.Process) (*execution, error) {
 	}
 	if e.relay != nil {
 		e.relay.close()
+		e.relay.awaitTaken(e.stdio)
 	}
 	e.c.mu.Lock()
 	defer e.c.mu.Unlock()

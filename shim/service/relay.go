@@ -194,6 +194,41 @@ func pass(to, from *os.File) {
 	}
 }
 
+const (
+	// takenTimeout bounds the wait for output that nobody reads.
+	takenTimeout = 500 * time.Millisecond
+	takenPause   = time.Millisecond
+)
+
+// awaitTaken waits until the output in the FIFOs has been read: containerd's client closes them
+// unread once an exec is deleted. A FIFO has no event for having become empty, hence the loop, which
+// hardly anybody gets into.
+func (r *relay) awaitTaken(s taskapi.Stdio) {
+	for _, path := range []string{s.Stdout, s.Stderr} {
+		if path == "" {
+			continue
+		}
+		f, err := openFIFO(path, unix.O_RDONLY)
+		if err != nil {
+			continue // removed by its reader
+		}
+		for begin, pause := time.Now(), takenPause; unread(f) > 0 && time.Since(begin) < takenTimeout; pause *= 2 {
+			time.Sleep(pause)
+		}
+		f.Close()
+	}
+}
+
+// unread is how many bytes are in a FIFO.
+func unread(f *os.File) (n int) {
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = rc.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	return n
+}
+
 // closeStdin lets the process find the end of its input.
 func (r *relay) closeStdin() {
 	r.mu.Lock()

@@ -24,7 +24,7 @@ func TestDaemonRestart(t *testing.T) {
 	h := newHost(t)
 	p := h.newPod()
 	const n = 200000
-	writer := p.newCtr(fmt.Sprintf("seq 1 %d; sleep 0.5; seq %d %d; exit 3", n, n+1, 2*n), shim.IOConfig{}).start()
+	writer := p.newCtr(fmt.Sprintf("seq 1 %d; sleep 2; seq %d %d; exit 3", n, n+1, 2*n), shim.IOConfig{}).start()
 	short := p.newCtr("read x < /dev/zero & sleep 0.3; echo bye; exit 7", shim.IOConfig{}).start()
 	logs := []string{}
 	rotate := func() {
