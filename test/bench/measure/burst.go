@@ -46,6 +46,7 @@ func burstOnce(ctx context.Context, e *Env, s *side.Side, count int) error {
 	if err := errors.Join(errs...); err != nil {
 		return errors.Join(err, end(ctx, pods, 16))
 	}
+	settle(ctx, time.Second) // the last of them get ready
 	e.Result.Add(report.Metric{Name: "burst.slowest", Title: "burst of 100 pods: the slowest", Unit: "ms"}, s.Name, stats.Quantile(latency, 1))
 	e.Result.Add(report.Metric{Name: "burst.median", Title: "burst of 100 pods: the median", Unit: "ms"}, s.Name, stats.Quantile(latency, 0.5))
 	return end(ctx, pods, 16)

@@ -80,6 +80,9 @@ func (e *Env) withPod(ctx context.Context, spec pod.Spec, fn func(map[*side.Side
 		if err := p.Run(ctx); err != nil {
 			return err
 		}
+		if err := p.AwaitReady(ctx); err != nil {
+			return err
+		}
 	}
 	return fn(pods)
 }

@@ -41,6 +41,9 @@ func runLogs(ctx context.Context, e *Env) error {
 				return err
 			}
 			if err = p.Run(ctx); err == nil {
+				err = p.AwaitReady(ctx)
+			}
+			if err == nil {
 				err = e.timeLog(ctx, p)
 			}
 			return errors.Join(err, p.End(ctx))

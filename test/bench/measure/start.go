@@ -42,11 +42,12 @@ func cycles(ctx context.Context, e *Env, spec pod.Spec, suffix, title string) er
 			if err != nil {
 				return err
 			}
-			err = p.Run(ctx)
+			if err = p.Run(ctx); err == nil {
+				err = p.AwaitReady(ctx)
+			}
 			if err != nil {
 				return errors.Join(err, p.End(ctx))
 			}
-			// A pod lives for a moment: nobody measures one that is stopped while it starts.
 			settle(ctx, pause)
 			if err := p.End(ctx); err != nil {
 				return err

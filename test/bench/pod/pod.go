@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -94,6 +95,27 @@ func (p *Pod) Run(ctx context.Context) error {
 	return nil
 }
 
+// readyTimeout is how long a container that was started may take to say that it is ready.
+const readyTimeout = 20 * time.Second
+
+// AwaitReady returns when the container has said that it is ready. Before that it has no
+// handler for SIGTERM, which the kernel then keeps from process 1: stopping it would take
+// the grace period.
+func (p *Pod) AwaitReady(ctx context.Context) error {
+	for deadline := time.Now().Add(readyTimeout); ; {
+		if info, err := os.Stat(p.LogFile()); err == nil && info.Size() > 0 {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s: the container of %s did not get ready within %s", p.Side.Name, p.Name, readyTimeout)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // End stops and removes the pod and times it. It removes also what Run began and did not
 // finish.
 func (p *Pod) End(ctx context.Context) error {
@@ -131,13 +153,15 @@ func (p *Pod) failed(call string, err error) error {
 	return fmt.Errorf("%s: %s of %s: %w", p.Side.Name, call, p.Name, err)
 }
 
-// Cycle runs a pod and ends it again.
+// Cycle runs a pod and ends it again once its container is ready.
 func Cycle(ctx context.Context, s *side.Side, spec Spec) (*Pod, error) {
 	p, err := New(s, spec)
 	if err != nil {
 		return nil, err
 	}
-	err = p.Run(ctx)
+	if err = p.Run(ctx); err == nil {
+		err = p.AwaitReady(ctx)
+	}
 	return p, errors.Join(err, p.End(ctx))
 }
 

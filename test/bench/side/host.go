@@ -32,6 +32,7 @@ type Host struct {
 	Sides      []*Side
 
 	id      string
+	network byte   // second byte of the pods' addresses, so that two runs do not meet
 	dataDir string // of the daemons' root directories
 	before  host.Snapshot
 }
@@ -58,7 +59,7 @@ func NewHost(ctx context.Context, o Options) (_ *Host, err error) {
 	}
 	var random [3]byte
 	_, _ = rand.Read(random[:])
-	h := &Host{Bin: o.Bin, id: dirPrefix + hex.EncodeToString(random[:])}
+	h := &Host{Bin: o.Bin, id: dirPrefix + hex.EncodeToString(random[:]), network: 128 + random[0]%96}
 	h.Dir = filepath.Join(os.TempDir(), h.id)
 	h.Certs = filepath.Join(h.Dir, "certs.d")
 	defer func() {

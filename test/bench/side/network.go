@@ -25,7 +25,7 @@ const conflist = `{
 
 func (h *Host) writeNetwork(s *Side, number int) error {
 	s.Bridge = fmt.Sprintf("%s-%d", h.id, number)
-	s.Subnet = fmt.Sprintf("10.232.%d.0/20", number*16)
+	s.Subnet = fmt.Sprintf("10.%d.%d.0/20", h.network, number*16)
 	dir := filepath.Join(s.Dir, "net.d")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -37,7 +37,9 @@ func timeline(ctx context.Context, s *side.Side) (string, error) {
 		return "", err
 	}
 	started := now()
-	err = p.Run(ctx)
+	if err = p.Run(ctx); err == nil {
+		err = p.AwaitReady(ctx)
+	}
 	time.Sleep(300 * time.Millisecond) // so that nothing of the start is taken for the end's
 	ending := now()
 	err = errors.Join(err, p.End(ctx))

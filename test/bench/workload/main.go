@@ -49,6 +49,8 @@ func run(args []string) error {
 	default:
 		return fmt.Errorf("usage: pause | write BYTES | serve PORT BYTES")
 	}
+	// Nobody is to stop a container before its signal handler is there.
+	fmt.Println("ready")
 	select {
 	case <-term:
 		return nil
