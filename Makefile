@@ -155,6 +155,17 @@ vm: DEBS += e2fsprogs qemu-system-x86
 vm: deps build busybox ## run berthd on cgroup v2 alone, in an emulated machine (some minutes)
 	@BERTH_VM=1 $(GO) test -count=1 -v -timeout 30m ./test/vm
 
+# The benchmark brings up Berth and containerd's CRI plugin side by side; docs/performance.md
+# tells how to read it. More of its options: go run ./test/bench --help.
+.PHONY: bench bench-quick
+bench: deps build busybox ## measure Berth beside containerd's CRI plugin (15 minutes at most); writes docs/performance.*
+	@mkdir -p build
+	@$(GO) run ./test/bench --json build/bench.json --write-docs docs
+
+bench-quick: deps build busybox ## the short form: a line for each ratio, with its target (2 minutes at most)
+	@mkdir -p build
+	@$(GO) run ./test/bench --quick --json build/bench-quick.json
+
 .PHONY: lint
 lint: ## check formatting and vet
 	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
