@@ -69,7 +69,7 @@ func (s *Service) newContainer(r *taskapi.CreateRequest) (*container, error) {
 			Binary: o.BinaryName, Root: filepath.Join(root, s.namespace), Systemd: o.SystemdCgroup,
 			ID: r.ID, Bundle: r.Bundle, Reaper: s.reaper,
 		},
-		phase: taskapi.Created, execs: make(map[string]*execution),
+		phase: taskapi.Created, pidfd: -1, execs: make(map[string]*execution),
 		dead: make(chan struct{}), done: make(chan struct{}),
 	}, nil
 }
