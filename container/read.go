@@ -124,7 +124,8 @@ func (c *Container) Status() *runtimeapi.ContainerStatus {
 
 // criStopSignal is the container's stop signal as KEP-4960 reports it; c.mu is held.
 func (c *Container) criStopSignal() runtimeapi.Signal {
-	return runtimeapi.Signal(runtimeapi.Signal_value[strings.ToUpper(c.record.StopSignal)])
+	name := strings.NewReplacer("+", "PLUS", "-", "MINUS").Replace(strings.ToUpper(c.record.StopSignal))
+	return runtimeapi.Signal(runtimeapi.Signal_value["SIGNAL_"+name])
 }
 
 // PodStatuses describes the containers of a pod that clients may see.

@@ -121,8 +121,7 @@ func (m *Manager) createAgain(ctx context.Context, c *Container, pod *shim.Proce
 		if err == nil {
 			pid, err = m.tasks.Create(ctx, req)
 		}
-		settled := time.Since(m.began) > settleTimeout || err != nil && strings.Contains(err.Error(), "executable file not found")
-		if err == nil || settled {
+		if err == nil || time.Since(m.began) > settleTimeout {
 			return pid, err
 		}
 		time.Sleep(settlePause)
