@@ -30,7 +30,11 @@ func (s *Service) Start(ctx context.Context, id string) (int, error) {
 		return 0, err
 	}
 	c.setPhase(taskapi.Running)
-	rec := c.update(func(r *api.Record) { r.State, r.StartedAt = api.StateRunning, time.Now() })
+	at := time.Now()
+	if _, ended := c.exitStatus(); !ended.IsZero() && ended.Before(at) {
+		at = ended // a short process: it has not started after its end
+	}
+	rec := c.update(func(r *api.Record) { r.State, r.StartedAt = api.StateRunning, at })
 	s.registry.publish(api.EventStarted, rec)
 	s.events.publish(taskapi.TaskStart(id, c.pid))
 	return c.pid, nil
