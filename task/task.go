@@ -93,8 +93,11 @@ func (s *Service) Create(ctx context.Context, r CreateRequest) (_ uint32, err er
 	ctx, end := s.begin(ctx, "Create")
 	defer func() { end(err) }()
 	resp, err := s.client.TaskService().Create(ctx, req)
+	if err = s.fail(ctx, "create the task", err); badUnified(err) {
+		err = fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
 	if err != nil {
-		return 0, s.fail(ctx, "create the task", err)
+		return 0, err
 	}
 	return resp.Pid, nil
 }
@@ -283,11 +286,15 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// refused says that the kernel has no such cgroup file, or does not take such a value in
-// it. The runtimes have no code for that either.
+// badUnified says that the kernel has no such cgroup file as a unified resource asks for, or
+// does not take its value. The runtimes have no code for that either.
+func badUnified(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "unable to set unified resource")
+}
+
+// refused says that the kernel does not take a value for a cgroup.
 func refused(err error) bool {
-	return err != nil && (strings.Contains(err.Error(), "unable to set unified resource") ||
-		strings.Contains(err.Error(), unix.EINVAL.Error()))
+	return badUnified(err) || err != nil && strings.Contains(err.Error(), unix.EINVAL.Error())
 }
 
 func mountsToProto(mounts []mount.Mount) []*types.Mount {

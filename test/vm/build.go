@@ -25,14 +25,14 @@ type suite struct {
 // suites run in the order of their packages' names. Besides the guest's own test these are
 // the ones that do something real with cgroups.
 var suites = []suite{
-	{"cgroup", "Real"},
-	{"metrics", "Real"},
+	{"cgroup", "^TestReal"},
+	{"metrics", "^TestReal"},
 	{"test/vm/guest", "."},
 }
 
 // companions are the programs of bin/ that the guest needs.
 var companions = []string{
-	"berthd", "berth-shim", "berth-init", "runc", "crictl",
+	"berthd", "berth-shim", "berth-init", "runc",
 	"cni/bridge", "cni/host-local", "cni/portmap", "cni/loopback", "cni/firewall", "cni/tuning",
 }
 

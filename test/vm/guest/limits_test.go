@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -126,6 +127,25 @@ func TestUpdate(t *testing.T) {
 		}
 		wantFiles(t, dirOf(t, running), map[string]string{"memory.low": bytes(8 << 20)})
 	})
+}
+
+// TestRefused asks for limits that this kernel does not have or take.
+func TestRefused(t *testing.T) {
+	d := use(t)
+	pod := d.RunPod(t)
+	for key, value := range map[string]string{"memory.nonsense": "1", "memory.high": "nonsense"} {
+		r := pod.CreateRequest(withResources(&resources{Unified: map[string]string{key: value}}))
+		resp, err := d.Runtime.CreateContainer(daemon.Context(t), r)
+		if err == nil {
+			_, err = d.Runtime.StartContainer(daemon.Context(t), &runtimeapi.StartContainerRequest{ContainerId: resp.GetContainerId()})
+		}
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), key) {
+			t.Errorf("%s = %s: %v", key, value, err)
+		}
+		if left := cgroupsBelow(filepath.Join(cgroupRoot, "berth", pod.ID)); len(left) > 0 {
+			t.Errorf("left over: %q", left)
+		}
+	}
 }
 
 // TestPids runs into a limit of processes.

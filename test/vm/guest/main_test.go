@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/test/daemon"
 	"github.com/berth-run/berth/test/images"
@@ -40,6 +42,7 @@ func run(m *testing.M) (code int) {
 	if os.Getenv(inGuest) == "" {
 		return m.Run() // every test skips itself
 	}
+	before := cgroupsBelow(cgroupRoot)
 	certs, err := serveImages()
 	if err == nil {
 		shared, err = daemon.Launch(context.Background(), daemon.Options{
@@ -53,6 +56,10 @@ func run(m *testing.M) (code int) {
 	code = m.Run()
 	if err := shared.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, "after all tests:", err)
+		code = 1
+	}
+	if after := cgroupsBelow(cgroupRoot); !slices.Equal(after, before) {
+		fmt.Fprintf(os.Stderr, "after all tests there are the cgroups %q, there were %q\n", after, before)
 		code = 1
 	}
 	return code
@@ -106,5 +113,8 @@ func use(t *testing.T) *daemon.Daemon {
 		}
 	})
 	shared.CheckLeaks(t)
+	t.Cleanup(func() { // the sampler lets go of cgroups that are gone when it next measures
+		_, _ = shared.Runtime.ListPodSandboxStats(daemon.Context(t), &runtimeapi.ListPodSandboxStatsRequest{})
+	})
 	return shared
 }

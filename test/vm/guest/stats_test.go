@@ -62,7 +62,7 @@ func TestStats(t *testing.T) {
 		"usage within the limit":   mem.GetUsageBytes().GetValue() > loadLimit/2 && mem.GetUsageBytes().GetValue() <= loadLimit,
 		"available":                mem.GetAvailableBytes().GetValue() == loadLimit-mem.GetWorkingSetBytes().GetValue(),
 		"anonymous memory":         mem.GetRssBytes().GetValue() > loadLimit/4 && mem.GetRssBytes().GetValue() <= mem.GetUsageBytes().GetValue(),
-		"page faults":              mem.GetPageFaults().GetValue() >= loadHeld/4096,
+		"page faults":              mem.GetPageFaults().GetValue() >= loadHeld/4096/512, // of 2 MB each at most
 		"memory pressure":          mem.GetPsi().GetSome().GetTotal() > 0 && mem.GetPsi().GetFull() != nil,
 		"swap in use":              swap.GetSwapUsageBytes().GetValue() >= loadHeld-loadLimit && swap.GetSwapUsageBytes().GetValue() <= loadHeld+(8<<20),
 		"swap left":                swap.GetSwapAvailableBytes().GetValue() == 200<<20-loadLimit-swap.GetSwapUsageBytes().GetValue(),
