@@ -84,3 +84,11 @@ func (d *Daemon) Snapshot(t testing.TB) host.Snapshot {
 	}
 	return s
 }
+
+// AwaitAsBefore waits until the host has nothing of the daemon's that it had not then.
+func (d *Daemon) AwaitAsBefore(t testing.TB, before host.Snapshot) {
+	t.Helper()
+	if err := host.AwaitClean(Context(t), d.liveScope(), before); err != nil {
+		t.Error(err)
+	}
+}

@@ -7,6 +7,9 @@ import (
 	"os"
 	"testing"
 
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+
 	"github.com/berth-run/berth/test/daemon"
 	"github.com/berth-run/berth/test/images"
 )
@@ -21,6 +24,7 @@ type mode struct {
 var modes = []*mode{{name: "embedded"}, {name: "external", external: true}}
 
 func TestMain(m *testing.M) {
+	klog.SetLogger(logr.Discard()) // the streaming client reports every end there
 	code := m.Run()
 	var errs []error
 	for _, mode := range modes {
