@@ -47,8 +47,10 @@ func (m *Manager) validate(config *runtimeapi.PodSandboxConfig, h *handler.Handl
 	if err := netns.ValidateSysctls(config.GetLinux().GetSysctls(), ns.Net, ns.IPC, ns.UTS); err != nil {
 		return err
 	}
-	if err := netns.ValidateSpec(ns); err != nil {
-		return err
+	if ns.Net || ns.IPC || ns.UTS || ns.User != nil {
+		if err := netns.ValidateSpec(ns); err != nil {
+			return err
+		}
 	}
 	if s.HostNetwork() {
 		return nil
