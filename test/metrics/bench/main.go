@@ -1,0 +1,131 @@
+// Command bench measures what metrics and stats cost on a full node: 120 pods of two containers,
+// eight clients that ask at once, and a load as the kubelet and Prometheus make it. It runs Berth
+// and containerd's CRI plugin one after the other and prints a table. It needs root and the
+// programs of make build:
+//
+//	go run ./test/metrics/bench -pods 120
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/berth-run/berth/test/bench/content"
+	"github.com/berth-run/berth/test/bench/pod"
+	"github.com/berth-run/berth/test/bench/side"
+)
+
+type options struct {
+	bin, sides    string
+	pods, clients int
+	rounds        int
+	patience      time.Duration
+	load          time.Duration
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.bin, "bin", "bin", "directory with berthd and its companions")
+	flag.StringVar(&o.sides, "sides", side.Berth+","+side.Containerd, "runtimes to measure")
+	flag.IntVar(&o.pods, "pods", 120, "pods, of two containers each")
+	flag.IntVar(&o.clients, "clients", 8, "clients that ask at once")
+	flag.IntVar(&o.rounds, "rounds", 25, "how often all clients ask")
+	flag.DurationVar(&o.patience, "patience", 45*time.Second, "after which no further round of a call begins")
+	flag.DurationVar(&o.load, "load", time.Minute, "how long the load of a kubelet lasts")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) (err error) {
+	bin, err := filepath.Abs(o.bin)
+	if err != nil {
+		return err
+	}
+	host, err := side.NewHost(ctx, side.Options{Bin: bin})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, host.Close()) }()
+	t := &table{}
+	for _, name := range strings.Split(o.sides, ",") {
+		s, err := host.Add(name)
+		if err != nil {
+			return err
+		}
+		if err := measure(ctx, s, o, t.column(name)); err != nil {
+			return fmt.Errorf("%s: %w\n%s", name, err, s.LogTail(2000))
+		}
+	}
+	t.print(os.Stdout)
+	return nil
+}
+
+// measure fills a runtime's column.
+func measure(ctx context.Context, s *side.Side, o options, c *column) (err error) {
+	if _, _, err := s.Start(ctx); err != nil {
+		return err
+	}
+	if err := pod.Pull(ctx, s, content.Workload); err != nil {
+		return err
+	}
+	n := &node{Side: s}
+	if err := n.connect(o.clients); err != nil {
+		return err
+	}
+	defer n.close()
+	defer func() { err = errors.Join(err, n.remove(context.WithoutCancel(ctx))) }()
+	// What every daemon needs once, whatever the number of pods, is not the pods'.
+	if err := n.start(ctx, 1); err != nil {
+		return err
+	}
+	if err := n.lap(ctx, o.clients); err != nil {
+		return err
+	}
+	empty := n.memory()
+	logf("%s: starting %d pods", s.Name, o.pods)
+	if err := n.start(ctx, o.pods-1); err != nil {
+		return err
+	}
+	time.Sleep(3 * time.Second)
+	logf("%s: the load of a kubelet for %s", s.Name, o.load)
+	busy, err := n.kubelet(ctx, o.load)
+	if err != nil {
+		return err
+	}
+	c.set("CPU under a kubelet's load", fmt.Sprintf("%.2f %% of a core", 100*busy))
+	c.set("memory of the daemon, a pod", fmt.Sprintf("%.0f KiB", float64(n.memory()-empty)/float64(o.pods-1)/1024))
+	for _, q := range n.queries() {
+		logf("%s: %s", s.Name, q.name)
+		// Cold: everybody at once, after what was found out before has grown old.
+		cold, size, err := n.together(ctx, q, o, 1200*time.Millisecond)
+		if err != nil {
+			return err
+		}
+		c.set(q.name+", at once", cold.String())
+		c.set(q.name+", answer", fmt.Sprintf("%.1f MiB", float64(size)/(1<<20)))
+		hot, _, err := n.together(ctx, q, o, 0)
+		if err != nil {
+			return err
+		}
+		c.set(q.name+", again and again", hot.String())
+	}
+	c.set("memory after that, a pod", fmt.Sprintf("%.0f KiB", float64(n.memory()-empty)/float64(o.pods-1)/1024))
+	return nil
+}
+
+func logf(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, time.Now().Format(time.TimeOnly)+" "+format+"\n", args...)
+}
