@@ -13,8 +13,9 @@ import (
 
 // signalPID sends a signal to a container's process. The pidfd is taken first and
 // the process then checked to belong to the container, so that a recycled pid is
-// never hit. A process that has ended is no error.
-func signalPID(pid int, id string, sig unix.Signal) error {
+// never hit: it is in the container's cgroup, or, where somebody has moved it out of
+// there, a child of the pod's shim. A process that has ended is no error.
+func signalPID(pid int, id string, shim int, sig unix.Signal) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if ended(err) {
 		return nil
@@ -24,8 +25,11 @@ func signalPID(pid int, id string, sig unix.Signal) error {
 	}
 	defer unix.Close(fd)
 	groups, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cgroup"))
-	if err != nil || !bytes.Contains(groups, []byte(id)) {
-		return nil // it has ended, the pid is somebody else's
+	if err != nil {
+		return nil // it has ended
+	}
+	if _, parent := processStat(pid); !bytes.Contains(groups, []byte(id)) && (shim == 0 || parent != shim) {
+		return nil // the pid is somebody else's
 	}
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && !ended(err) {
 		return fmt.Errorf("send %s to process %d: %w", unix.SignalName(sig), pid, err)

@@ -143,33 +143,6 @@ func (m *Manager) grace(ctx context.Context, c *Container, sig unix.Signal, stop
 	}
 }
 
-// kill sends SIGKILL and waits for the end.
-func (m *Manager) kill(ctx context.Context, c *Container, exited <-chan struct{}) error {
-	limit := time.NewTimer(m.Config.Container.KillTimeout.Duration)
-	defer limit.Stop()
-	for {
-		err := m.signal(ctx, c, unix.SIGKILL)
-		again := time.NewTimer(signalRetry)
-		select {
-		case <-exited:
-			again.Stop()
-			return nil
-		case <-again.C:
-			if err == nil {
-				select { // delivered: no need to send it again
-				case <-exited:
-					return nil
-				case <-limit.C:
-				}
-				return m.unkillable(c, nil)
-			}
-		case <-limit.C:
-			again.Stop()
-			return m.unkillable(c, err)
-		}
-	}
-}
-
 func (m *Manager) unkillable(c *Container, cause error) error {
 	text := "a process in uninterruptible sleep (state D in ps) ends only when its I/O does"
 	if cause != nil {
@@ -199,7 +172,7 @@ func (m *Manager) signal(ctx context.Context, c *Container, sig unix.Signal) err
 		return nil
 	}
 	if !c.Pod.Handler.Foreign {
-		return signalPID(int(pid), c.ID, sig)
+		return signalPID(int(pid), c.ID, c.shimPID(), sig)
 	}
 	err := m.tasks.Kill(ctx, c.ID, "", uint32(sig), false)
 	if errdefs.IsNotFound(err) {

@@ -2,10 +2,13 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/shim"
@@ -45,13 +48,19 @@ func (m *Manager) EnsureShim(ctx context.Context, s *Sandbox) (*shim.Process, er
 	if s.Handler.Foreign {
 		return nil, nil
 	}
-	if p := s.Shim(); p != nil && p.Alive() {
+	if p := s.Shim(); m.serves(p) {
 		return p, nil
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if p := s.Shim(); p != nil && p.Alive() {
+	p := s.Shim()
+	if m.serves(p) {
 		return p, nil
+	}
+	if p != nil && p.Alive() {
+		if err := m.endUnreachable(ctx, s, p); err != nil {
+			return nil, err
+		}
 	}
 	if !s.Ready() {
 		return nil, fmt.Errorf("pod sandbox %s is not ready: %w", s.ID, errdefs.ErrFailedPrecondition)
@@ -74,7 +83,7 @@ func (m *Manager) adopt(s *Sandbox, p *shim.Process) {
 // nothing is missed in between.
 func (m *Manager) follow(s *Sandbox, p *shim.Process) {
 	log := klog.FromContext(m.ctx)
-	for {
+	for unreachable := 0; ; {
 		err := p.Client().Watch(m.ctx, func(e shim.Event) error {
 			m.shimEvent(s, e)
 			return nil
@@ -86,6 +95,12 @@ func (m *Manager) follow(s *Sandbox, p *shim.Process) {
 			m.shimLost(s, p)
 			return
 		}
+		if unreachable = count(unreachable, err); unreachable > maxUnreachable {
+			if err := m.endUnreachable(m.ctx, s, p); err != nil {
+				log.Error(err, "Cannot end a shim that cannot be reached", "id", s.ID)
+			}
+			return
+		}
 		log.V(2).Info("Lost the connection to a shim that is alive; following it again", "id", s.ID, "err", err)
 		select {
 		case <-time.After(rewatchDelay):
@@ -93,6 +108,45 @@ func (m *Manager) follow(s *Sandbox, p *shim.Process) {
 			return
 		}
 	}
+}
+
+// maxUnreachable is how often in a row a shim's socket may refuse before the shim counts
+// as lost.
+const maxUnreachable = 10
+
+// count counts connections that were refused in a row: the socket is gone, or nobody
+// listens at it. Anything else shows that the shim is there.
+func count(n int, err error) int {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
+		return n + 1
+	}
+	return 0
+}
+
+// serves says that a shim is alive and has its sockets.
+func (m *Manager) serves(p *shim.Process) bool {
+	if p == nil || !p.Alive() {
+		return false
+	}
+	for _, socket := range []string{m.paths.ShimTask(p.PodID()), m.paths.ShimControl(p.PodID())} {
+		if _, err := os.Lstat(socket); os.IsNotExist(err) {
+			return false
+		}
+	}
+	return true
+}
+
+// endUnreachable ends a shim that lives and that nobody can talk to, because its sockets
+// were removed: nobody could ever stop its containers.
+func (m *Manager) endUnreachable(ctx context.Context, s *Sandbox, p *shim.Process) error {
+	klog.FromContext(ctx).Error(nil, "The pod's shim has lost its sockets; it is killed, and with it all containers of the pod", "id", s.ID, "shimPID", p.PID())
+	ctx, cancel := context.WithTimeout(ctx, shimStopTimeout)
+	defer cancel()
+	if err := p.Kill(ctx); err != nil {
+		return err
+	}
+	m.shimLost(s, p)
+	return nil
 }
 
 func (m *Manager) shimEvent(s *Sandbox, e shim.Event) {
