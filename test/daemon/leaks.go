@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
 	"github.com/berth-run/berth/test/host"
 )
 
@@ -41,6 +43,10 @@ func (d *Daemon) runningScope() host.Scope {
 func (d *Daemon) liveScope() host.Scope {
 	scope := d.runningScope()
 	scope.PID, scope.Debug = d.PID(), d.Configuration.Paths().DebugSocket()
+	// The directories of cgroups stay open until statistics are asked for again.
+	scope.Refresh = func(ctx context.Context) {
+		_, _ = d.Runtime.ListPodSandboxStats(ctx, &runtimeapi.ListPodSandboxStatsRequest{})
+	}
 	return scope
 }
 

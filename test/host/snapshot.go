@@ -32,6 +32,9 @@ type Scope struct {
 	// endpoint. Both are for the daemon's own file descriptors and goroutines.
 	PID   int
 	Debug string
+	// Refresh, when not nil, makes the daemon look again at what it keeps an eye on, so
+	// that it lets go of what is not there any more.
+	Refresh func(context.Context)
 }
 
 // Snapshot is what there is: things by kind and name ("mount /run/berth/…") and how
@@ -46,6 +49,9 @@ func (s Snapshot) add(kind, format string, args ...any) {
 // Take takes stock.
 func Take(ctx context.Context, scope Scope) (Snapshot, error) {
 	s := Snapshot{}
+	if scope.Refresh != nil {
+		scope.Refresh(ctx)
+	}
 	var errs []error
 	for _, look := range []func(context.Context, Scope, Snapshot) error{
 		mounts, links, rules, cgroups, processes, files, objects, descriptors, goroutines,
