@@ -12,6 +12,7 @@ import (
 
 	"github.com/klauspost/compress/flate"
 	"github.com/prometheus/common/expfmt"
+	"golang.org/x/sync/singleflight"
 	"k8s.io/klog/v2"
 )
 
@@ -56,6 +57,8 @@ func (f form) encoder() encoder {
 type exposition struct {
 	m     *Metrics
 	slots chan struct{}
+	// gathering lets scrapes that come at once share one look at the registry.
+	gathering singleflight.Group
 }
 
 func newExposition(m *Metrics) *exposition {
@@ -76,7 +79,8 @@ func (e *exposition) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	format := expfmt.NegotiateIncludingOpenMetrics(r.Header)
 	// Only this escaping: no name here needs another.
 	w.Header().Set("Content-Type", string(format))
-	own, err := e.registry(format)
+	shared, err, _ := e.gathering.Do(string(format), func() (any, error) { return e.registry(format) })
+	own := shared.([]byte)
 	if err != nil {
 		// One collector that fails costs its own metrics only.
 		klog.FromContext(r.Context()).Error(err, "Some metrics cannot be shown")

@@ -11,6 +11,7 @@ func (p *podSample) sumUp(prev *podSample) {
 		}
 	}
 	p.sumProcesses()
+	p.sumKills()
 	if prev != nil {
 		p.rate(&prev.measured)
 	}
@@ -34,6 +35,22 @@ func (p *podSample) sumProcesses() {
 	}
 	if n > 0 {
 		p.slow.procs = sum
+	}
+}
+
+// sumKills adds the kills of containers to the pod's own, which the kernel does on v2, where
+// the pod's cgroup also outlives its containers'.
+func (p *podSample) sumKills() {
+	if p.group == nil || p.group.unified || p.Memory == nil {
+		return
+	}
+	for _, c := range p.containers {
+		switch {
+		case !c.running():
+			p.Memory.OOMKills += c.ref.OOMKills
+		case c.Memory != nil:
+			p.Memory.OOMKills += c.Memory.OOMKills
+		}
 	}
 }
 

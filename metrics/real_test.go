@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/expfmt"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/cgroup"
@@ -213,3 +214,24 @@ func BenchmarkPass(b *testing.B) {
 type countWriter int
 
 func (c *countWriter) Write(b []byte) (int, error) { *c += countWriter(len(b)); return len(b), nil }
+
+// BenchmarkRegistry measures what of a scrape is not the containers'.
+func BenchmarkRegistry(b *testing.B) {
+	m := New(Build{})
+	for _, op := range []string{"RunPodSandbox", "CreateContainer", "StartContainer", "StopContainer", "StopPodSandbox"} {
+		for _, stage := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+			for i := range 1000 {
+				m.Stages.Observe(context.Background(), op, stage, time.Duration(i)*time.Millisecond, nil)
+			}
+		}
+	}
+	e := newExposition(m)
+	b.ReportAllocs()
+	for b.Loop() {
+		own, err := e.registry(expfmt.NewFormat(expfmt.TypeTextPlain))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(int64(len(own)))
+	}
+}

@@ -29,6 +29,7 @@ type options struct {
 	rounds        int
 	patience      time.Duration
 	load          time.Duration
+	heap          string
 }
 
 func main() {
@@ -40,6 +41,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 25, "how often all clients ask")
 	flag.DurationVar(&o.patience, "patience", 45*time.Second, "after which no further round of a call begins")
 	flag.DurationVar(&o.load, "load", time.Minute, "how long the load of a kubelet lasts")
+	flag.StringVar(&o.heap, "heap", "", "file for a heap profile of Berth after the load")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -106,6 +108,11 @@ func measure(ctx context.Context, s *side.Side, o options, c *column) (err error
 		return err
 	}
 	c.set("CPU under a kubelet's load", fmt.Sprintf("%.2f %% of a core", 100*busy))
+	if o.heap != "" && s.Debug != "" {
+		if err := n.profile(ctx, o.heap); err != nil {
+			return err
+		}
+	}
 	c.set("memory of the daemon, a pod", fmt.Sprintf("%.0f KiB", float64(n.memory()-empty)/float64(o.pods-1)/1024))
 	for _, q := range n.queries() {
 		logf("%s: %s", s.Name, q.name)
