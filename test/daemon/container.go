@@ -167,3 +167,8 @@ func (c *Container) Output(t testing.TB, script string) string {
 	}
 	return string(resp.GetStdout())
 }
+
+// Adopt makes a Container of one that was made by other means.
+func (p *Pod) Adopt(id string, config *runtimeapi.ContainerConfig) *Container {
+	return &Container{ID: id, Config: config, Pod: p, d: p.d}
+}

@@ -149,7 +149,8 @@ func removeCgroups(parent string) {
 func TestStats(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon.Daemon) {
 		pod := d.RunPod(t)
-		c := pod.RunWith(t, daemon.WithShell("head -c 5000000 /dev/zero > /file; while :; do :; done"))
+		c := pod.RunWith(t, daemon.WithShell("head -c 5000000 /dev/zero > /file; sync; echo written; sleep 1000"))
+		c.WaitLog(t, "written") // before it is measured for the first time
 		daemon.Eventually(t, "measured: CPU, memory and disk of the container", func() bool {
 			resp, err := d.Runtime.ContainerStats(daemon.Context(t), &runtimeapi.ContainerStatsRequest{ContainerId: c.ID})
 			if err != nil {
