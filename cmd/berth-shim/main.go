@@ -31,6 +31,9 @@ type command struct {
 }
 
 func main() {
+	if service.HoldNamespace() {
+		return
+	}
 	if err := run(); err != nil {
 		fmt.Fprintf(os.Stderr, "berth-shim: %v\n", err)
 		os.Exit(1)

@@ -43,6 +43,8 @@ type Command struct {
 	Dir string
 	// Files become the descriptors from 0 on; nil ones are /dev/null.
 	Files []*os.File
+	// UIDs and GIDs are the mappings of a user namespace of its own; without them it has none.
+	UIDs, GIDs []syscall.SysProcIDMap
 }
 
 // Start starts a process that dies with this one. The channel gets its exit.
@@ -56,6 +58,10 @@ func (r *Reaper) Start(c Command) (pid int, exited <-chan Exit, err error) {
 		// The signal comes when the thread that forks ends. Go's threads last as long as the process.
 		Pdeathsig: syscall.SIGKILL,
 	}}
+	if c.UIDs != nil {
+		attr.Sys.Cloneflags = syscall.CLONE_NEWUSER
+		attr.Sys.UidMappings, attr.Sys.GidMappings, attr.Sys.GidMappingsEnableSetgroups = c.UIDs, c.GIDs, true
+	}
 	for _, f := range c.Files {
 		if f == nil {
 			f = null

@@ -14,9 +14,10 @@ import (
 )
 
 // Mount mounts all of them on target, in their order. When one fails, those before it are undone.
-func Mount(mounts []taskapi.Mount, target string) error {
+// userns makes the user namespaces of those that map owners.
+func Mount(mounts []taskapi.Mount, target string, userns Namespace) error {
 	for _, m := range mounts {
-		if err := mount(m, target); err != nil {
+		if err := mount(m, target, userns); err != nil {
 			_ = Unmount(target)
 			return fmt.Errorf("mount the root file system: %s %s: %w", m.Type, m.Source, err)
 		}
@@ -27,30 +28,59 @@ func Mount(mounts []taskapi.Mount, target string) error {
 // propagation are the flags that mount(2) takes only in a call of their own.
 const propagation = unix.MS_SHARED | unix.MS_PRIVATE | unix.MS_SLAVE | unix.MS_UNBINDABLE
 
-func mount(m taskapi.Mount, target string) error {
+func mount(m taskapi.Mount, target string, userns Namespace) error {
 	if m.Target != "" {
-		return fmt.Errorf("a mount below the root (%s): %w", m.Target, errdefs.ErrNotImplemented)
+		return fmt.Errorf("a mount below the root (%s): %w", m.Target, errdefs.ErrInvalidArgument)
 	}
 	set, data, err := parse(m.Options)
 	if err != nil {
 		return err
 	}
-	bind := set.flags&unix.MS_BIND != 0
-	first := set.flags &^ propagation
+	if set.ids == nil {
+		return mountPlain(m, target, set.flags, data)
+	}
+	ns, err := userns(*set.ids)
+	if err != nil {
+		return fmt.Errorf("make the user namespace of the mapping: %w", err)
+	}
+	defer ns.Close()
+	if m.Type != overlay {
+		if err := mountPlain(m, target, set.flags, data); err != nil {
+			return err
+		}
+		return idmapped(target, target, ns, 0)
+	}
+	data, release, err := mapLower(data, target+lowerSuffix, ns)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return mountPlain(m, target, set.flags, data)
+}
+
+const (
+	overlay     = "overlay"
+	lowerOption = "lowerdir="
+)
+
+// mountPlain mounts without a mapping of owners.
+func mountPlain(m taskapi.Mount, target string, flags uintptr, data []string) error {
+	bind := flags&unix.MS_BIND != 0
+	first := flags &^ propagation
 	if bind {
-		first = set.flags & (unix.MS_BIND | unix.MS_REC)
+		first = flags & (unix.MS_BIND | unix.MS_REC)
 	}
 	if err := mountData(m.Source, target, m.Type, first, data); err != nil {
 		return err
 	}
 	// A bind mount takes other flags only when it is mounted again.
-	if rest := set.flags &^ (propagation | unix.MS_REC | unix.MS_BIND); bind && rest != 0 {
+	if rest := flags &^ (propagation | unix.MS_REC | unix.MS_BIND); bind && rest != 0 {
 		if err := unix.Mount("", target, "", rest|unix.MS_BIND|unix.MS_REMOUNT, ""); err != nil {
 			return fmt.Errorf("set the options: %w", err)
 		}
 	}
-	if p := set.flags & propagation; p != 0 {
-		return unix.Mount("", target, "", p|set.flags&unix.MS_REC, "")
+	if p := flags & propagation; p != 0 {
+		return unix.Mount("", target, "", p|flags&unix.MS_REC, "")
 	}
 	return nil
 }
@@ -59,7 +89,7 @@ func mount(m taskapi.Mount, target string) error {
 // layers, whose directories are then named relative to what they have in common.
 func mountData(source, target, kind string, flags uintptr, data []string) error {
 	text := strings.Join(data, ",")
-	if len(text) < os.Getpagesize() || kind != "overlay" {
+	if len(text) < os.Getpagesize() || kind != overlay {
 		return unix.Mount(source, target, kind, flags, text)
 	}
 	dir, short := shorten(data)
@@ -71,9 +101,8 @@ func mountData(source, target, kind string, flags uintptr, data []string) error 
 
 // shorten takes the directory that all lower directories are below out of an overlay's options.
 func shorten(data []string) (dir, short string) {
-	const lower = "lowerdir="
 	for _, o := range data {
-		if list, ok := strings.CutPrefix(o, lower); ok {
+		if list, ok := strings.CutPrefix(o, lowerOption); ok {
 			dirs := strings.Split(list, ":")
 			dir = common(dirs)
 			if dir == "" {
@@ -82,7 +111,7 @@ func shorten(data []string) (dir, short string) {
 			for i, d := range dirs {
 				dirs[i] = strings.TrimPrefix(d, dir)
 			}
-			o = lower + strings.Join(dirs, ":")
+			o = lowerOption + strings.Join(dirs, ":")
 		}
 		if short != "" {
 			short += ","

@@ -8,16 +8,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settings are mount options that are flags.
-type settings struct{ flags uintptr }
+// settings are mount options that are not the file system's own business.
+type settings struct {
+	flags uintptr
+	ids   *IDMap // nil: owners stay as they are
+}
 
 // parse tells flags from what is the file system's own business.
 func parse(options []string) (s settings, data []string, err error) {
+	var ids IDMap
 	for _, o := range options {
-		name, _, _ := strings.Cut(o, "=")
+		name, value, _ := strings.Cut(o, "=")
 		switch name {
-		case "loop", "uidmap", "gidmap":
-			return s, nil, fmt.Errorf("mount option %q: %w", o, errdefs.ErrNotImplemented)
+		case "loop":
+			return s, nil, fmt.Errorf("mount option %q is not known here: %w", o, errdefs.ErrInvalidArgument)
+		case "uidmap":
+			ids.UIDs, err = parseIDs(value)
+		case "gidmap":
+			ids.GIDs, err = parseIDs(value)
+		}
+		if err != nil {
+			return s, nil, err
+		}
+		if name == "uidmap" || name == "gidmap" {
+			continue
 		}
 		set, clear, ok := flag(o)
 		if !ok {
@@ -25,6 +39,9 @@ func parse(options []string) (s settings, data []string, err error) {
 			continue
 		}
 		s.flags = s.flags&^clear | set
+	}
+	if ids.UIDs != nil && ids.GIDs != nil {
+		s.ids = &ids
 	}
 	return s, data, nil
 }

@@ -3,8 +3,10 @@ package rootfs
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/berth-run/berth/shim/taskapi"
@@ -53,7 +55,7 @@ func TestOverlay(t *testing.T) {
 		before, _ := os.Getwd()
 		err := Mount([]taskapi.Mount{{Type: "overlay", Source: "overlay", Options: []string{
 			"index=off", "workdir=" + base + "/work", "upperdir=" + base + "/upper", "lowerdir=" + strings.Join(lower, ":"),
-		}}}, target)
+		}}}, target, nil)
 		if err != nil {
 			t.Errorf("%d layers: %v", n, err)
 			continue
@@ -89,7 +91,7 @@ func TestReadOnlyBind(t *testing.T) {
 	needRoot(t)
 	base, lower := layers(t, 1)
 	target := filepath.Join(base, "target")
-	if err := Mount([]taskapi.Mount{{Type: "bind", Source: lower[0], Options: []string{"rbind", "ro", "rprivate"}}}, target); err != nil {
+	if err := Mount([]taskapi.Mount{{Type: "bind", Source: lower[0], Options: []string{"rbind", "ro", "rprivate"}}}, target, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(target, "new"), nil, 0o644); err == nil {
@@ -117,7 +119,7 @@ func TestFailedMountLeavesNothing(t *testing.T) {
 	target := filepath.Join(base, "target")
 	err := Mount([]taskapi.Mount{
 		{Type: "bind", Source: lower[0], Options: []string{"bind"}}, {Type: "bind", Source: base + "/gone", Options: []string{"bind"}},
-	}, target)
+	}, target, nil)
 	if err == nil {
 		t.Fatal("mounted what is not there")
 	}
@@ -134,8 +136,12 @@ func TestOptions(t *testing.T) {
 	if got := strings.Join(data, ","); got != "lowerdir=/a,size=1k" {
 		t.Errorf("data %q", got)
 	}
-	for _, o := range []string{"loop", "uidmap=0:1:1"} {
-		if _, _, err := parse([]string{o}); !errdefs.IsNotImplemented(err) {
+	s, data, err = parse([]string{"uidmap=0:7:10,10:100:5", "gidmap=0:8:10", "ro"})
+	if err != nil || len(data) != 0 || s.ids == nil || fmt.Sprint(*s.ids) != "{[{0 7 10} {10 100 5}] [{0 8 10}]}" {
+		t.Errorf("mappings: %+v, %q, %v", s.ids, data, err)
+	}
+	for _, o := range []string{"loop", "uidmap=0:1", "gidmap=a:1:1", "uidmap=0:-1:1"} {
+		if _, _, err := parse([]string{o}); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%s: %v", o, err)
 		}
 	}
@@ -148,5 +154,46 @@ func TestShorten(t *testing.T) {
 	}
 	if dir, _ := shorten([]string{"lowerdir=a:/b"}); dir != "" {
 		t.Errorf("relative: %q", dir)
+	}
+}
+
+// TestMappedOverlay looks at the owner of a file of a lower layer through a mapping.
+func TestMappedOverlay(t *testing.T) {
+	needRoot(t)
+	base, lower := layers(t, 2)
+	target := filepath.Join(base, "target")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	userns := func(m IDMap) (*os.File, error) {
+		cmd := exec.Command("/bin/cat")
+		cmd.Stdin = r
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: m.UIDs, GidMappings: m.GIDs}
+		if err := cmd.Start(); err != nil {
+			return nil, err
+		}
+		defer cmd.Wait()
+		defer cmd.Process.Kill()
+		return os.Open(fmt.Sprintf("/proc/%d/ns/user", cmd.Process.Pid))
+	}
+	err = Mount([]taskapi.Mount{{Type: "overlay", Source: "overlay", Options: []string{
+		"uidmap=0:70000:1000", "gidmap=0:80000:1000",
+		"workdir=" + base + "/work", "upperdir=" + base + "/upper", "lowerdir=" + strings.Join(lower, ":"),
+	}}}, target, userns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(filepath.Join(target, "0"), &st); err != nil || st.Uid != 70000 || st.Gid != 80000 {
+		t.Errorf("owner %d:%d, %v", st.Uid, st.Gid, err)
+	}
+	if _, err := os.Stat(target + ".lower"); err == nil {
+		t.Error("the mapped lower directories are left")
+	}
+	if err := Unmount(target); err != nil {
+		t.Error(err)
 	}
 }

@@ -88,6 +88,9 @@ func removeBundle(bundle string) error {
 	if err := rootfs.Detach(filepath.Join(bundle, "rootfs")); err != nil {
 		return fmt.Errorf("unmount the root of bundle %s: %w", bundle, err)
 	}
+	if err := rootfs.Clean(filepath.Join(bundle, "rootfs")); err != nil {
+		return fmt.Errorf("unmount below bundle %s: %w", bundle, err)
+	}
 	work, err := os.Readlink(filepath.Join(bundle, "work"))
 	if err == nil {
 		err = os.RemoveAll(work)

@@ -51,7 +51,7 @@ func Cleanup(ctx context.Context, namespace, id, bundle string) ([]byte, error) 
 		pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
 	}
 	err = r.ForceDelete(ctx)
-	err = errors.Join(err, rootfs.Unmount(filepath.Join(bundle, "rootfs")))
+	err = errors.Join(err, rootfs.Unmount(filepath.Join(bundle, "rootfs")), rootfs.Clean(filepath.Join(bundle, "rootfs")))
 	return taskapi.Deleted(pid, uint32(killedCode), time.Now()), err
 }
 

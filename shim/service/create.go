@@ -54,7 +54,7 @@ func (s *Service) newContainer(r *taskapi.CreateRequest) (*container, error) {
 		return nil, err
 	}
 	if r.Checkpoint != "" {
-		return nil, fmt.Errorf("restore container %s from a checkpoint: %w", r.ID, errdefs.ErrNotImplemented)
+		return nil, fmt.Errorf("restore container %s from a checkpoint: this shim cannot: %w", r.ID, errdefs.ErrInvalidArgument)
 	}
 	if cfg.TTY != r.Terminal && own {
 		return nil, fmt.Errorf("stdout %q and terminal=%t contradict each other: %w", r.Stdout, r.Terminal, errdefs.ErrInvalidArgument)
@@ -88,7 +88,7 @@ func (s *Service) create(ctx context.Context, c *container, r *taskapi.CreateReq
 		if err := os.Mkdir(root, 0o711); err != nil && !os.IsExist(err) {
 			return err
 		}
-		if err := rootfs.Mount(r.Rootfs, root); err != nil {
+		if err := rootfs.Mount(r.Rootfs, root, s.userns); err != nil {
 			return err
 		}
 		c.rootfs = root
