@@ -145,6 +145,7 @@ func (m *Manager) settleFailed(ctx context.Context, c *Container, err error) {
 		c.record.Phase = Exited
 		c.record.Exit = &Exit{FinishedAt: time.Now(), Code: exitCannotRun, Reason: ReasonCannotRun, Message: err.Error()}
 	})
+	m.running.Go(func() { m.settleLater(c) })
 }
 
 // prepare finds the image and makes the objects, with no effect but that the

@@ -93,6 +93,11 @@ func prepareDirs(ctx context.Context, cfg *srvconfig.Config, o Options) error {
 	if err := server.CreateTopLevelDirectories(cfg); err != nil {
 		return fmt.Errorf("create the embedded containerd's directories: %w", err)
 	}
+	// Without this directory, as after a reboot, containerd does not look for the working
+	// directories of tasks that are gone.
+	if err := os.MkdirAll(filepath.Join(o.State, string(plugins.RuntimePluginV2)+".task", Namespace), 0o711); err != nil {
+		return fmt.Errorf("create the embedded containerd's directories: %w", err)
+	}
 	if err := os.MkdirAll(o.ShimSockets, 0o711); err != nil {
 		return fmt.Errorf("create the directory of shim sockets: %w", err)
 	}

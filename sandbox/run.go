@@ -150,6 +150,29 @@ func (m *Manager) settleFailed(ctx context.Context, s *Sandbox) {
 	}
 	// Something could not be undone: show the pod, so that it gets removed.
 	s.set(func() { s.hidden, s.stopped = false, true })
+	m.running.Go(func() { m.settleLater(s) })
+}
+
+// settlePause is how often containerd is asked again that could not be.
+const settlePause = 500 * time.Millisecond
+
+// settleLater makes a pod whose record may never have been written go when containerd,
+// which was away, says that there is none.
+func (m *Manager) settleLater(s *Sandbox) {
+	for m.ctx.Err() == nil && s.Phase() == Creating {
+		_, err := m.client.SandboxStore().Get(engineContext(m.ctx), s.ID)
+		switch {
+		case errdefs.IsNotFound(err):
+			m.forget(s)
+			return
+		case err == nil:
+			return
+		}
+		select {
+		case <-time.After(settlePause):
+		case <-m.ctx.Done():
+		}
+	}
 }
 
 func (m *Manager) recorded(ctx context.Context, s *Sandbox) bool {

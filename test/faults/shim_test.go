@@ -46,6 +46,18 @@ func containerPID(t *testing.T, d *daemon.Daemon, id string) int {
 	return info.Pid
 }
 
+// watched makes the test fail when it leaves something behind. The daemon keeps cgroups
+// open that it has taken samples of, until the next ones.
+func watched(t *testing.T, d *daemon.Daemon) {
+	t.Helper()
+	d.CheckLeaks(t)
+	t.Cleanup(func() {
+		if _, err := d.Runtime.ListContainerStats(daemon.Context(t), &runtimeapi.ListContainerStatsRequest{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // quick expects reads to answer while something is stuck.
 func quick(t *testing.T, d *daemon.Daemon) {
 	t.Helper()
@@ -72,7 +84,7 @@ func quick(t *testing.T, d *daemon.Daemon) {
 // the next container.
 func TestShimKilled(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon.Daemon) {
-		d.CheckLeaks(t)
+		watched(t, d)
 		pod := d.RunPod(t)
 		c, done := pod.Run(t), pod.Run(t, "sh", "-c", "exit 5")
 		done.WaitExited(t)
@@ -96,7 +108,7 @@ func TestShimKilled(t *testing.T) {
 // TestShimKilledWhileDown: the same while no daemon is there to see it.
 func TestShimKilledWhileDown(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon.Daemon) {
-		d.CheckLeaks(t)
+		watched(t, d)
 		pod := d.RunPod(t)
 		c := pod.Run(t)
 		pid, shim := containerPID(t, d, c.ID), shimPID(t, d, pod.ID)
@@ -117,7 +129,7 @@ func TestShimKilledWhileDown(t *testing.T) {
 // nothing else. The pod can be removed.
 func TestShimStopped(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon.Daemon) {
-		d.CheckLeaks(t)
+		watched(t, d)
 		pod, other := d.RunPod(t), d.RunPod(t)
 		c := pod.Run(t)
 		shim := shimPID(t, d, pod.ID)
@@ -147,7 +159,7 @@ func TestShimStopped(t *testing.T) {
 // TestShimSocketsGone: somebody has removed the sockets of a shim.
 func TestShimSocketsGone(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon.Daemon) {
-		d.CheckLeaks(t)
+		watched(t, d)
 		pod := d.RunPod(t)
 		c := pod.Run(t)
 		must(t, os.Remove(d.Configuration.Paths().ShimTask(pod.ID)))
@@ -179,9 +191,9 @@ func TestRuncKilled(t *testing.T) {
 	must(t, os.WriteFile(wrapper, []byte(script), 0o755))
 	for name, opts := range modes {
 		t.Run(name, func(t *testing.T) {
-			opts.Config = fmt.Sprintf("[runtime.handlers.runc.options]\nbinary_name = %q\n", wrapper)
+			opts.Config = fmt.Sprintf("[runtime.handlers.runc]\npath = %q\n", wrapper)
 			d := launch(t, opts)
-			d.CheckLeaks(t)
+			watched(t, d)
 			pod := d.RunPod(t)
 			for _, verb := range []string{"create", "start"} {
 				for range 4 {
@@ -209,7 +221,7 @@ func TestRuncKilled(t *testing.T) {
 // cgroup. It can be stopped and removed.
 func TestCgroupRemoved(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon.Daemon) {
-		d.CheckLeaks(t)
+		watched(t, d)
 		pod := d.RunPod(t)
 		c := pod.Run(t)
 		pid := containerPID(t, d, c.ID)

@@ -21,7 +21,7 @@ import (
 // second Stop with less grace makes it sooner.
 func TestIgnoresTerm(t *testing.T) {
 	d := launch(t, daemon.Options{})
-	d.CheckLeaks(t)
+	watched(t, d)
 	pod := d.RunPod(t)
 	stubborn := []string{"sh", "-c", "trap 'echo asked' TERM; echo ready; while :; do sleep 0.1; done"}
 	c := pod.Run(t, stubborn...)
@@ -61,7 +61,7 @@ func TestUninterruptible(t *testing.T) {
 		t.Skip("needs the freezer of cgroup v1, which a SIGKILL does not thaw")
 	}
 	d := launch(t, daemon.Options{Config: "[container]\nkill_timeout = \"2s\"\n"})
-	d.CheckLeaks(t)
+	watched(t, d)
 	pod, other := d.RunPod(t), d.RunPod(t)
 	c := pod.Run(t)
 	out, err := exec.Command("find", freezer, "-type", "d", "-name", c.ID).Output()
@@ -123,6 +123,10 @@ func TestStateLost(t *testing.T) {
 			t.Errorf("hostname %q", got)
 		}
 		must(t, removeAll(daemon.Context(t), d))
+		if d.External { // it removes its own working directories at its next start only
+			d.KillContainerd(t)
+			d.StartContainerd(t)
+		}
 		if err := d.Clean(daemon.Context(t), before); err != nil {
 			t.Error(err)
 		}

@@ -99,7 +99,8 @@ func (w *world) startAgain(ctx context.Context) error {
 		return err
 	}
 	if st.GetState() == runtimeapi.ContainerState_CONTAINER_EXITED {
-		if st.GetReason() != "ContainerCannotRun" {
+		// A start that was undone, by this daemon or after its end, may show as SIGKILL.
+		if st.GetReason() != "ContainerCannotRun" && st.GetExitCode() != 137 {
 			return fmt.Errorf("ended with %s (%d), %s", st.GetReason(), st.GetExitCode(), st.GetMessage())
 		}
 		w.container.Config.Metadata.Attempt++
