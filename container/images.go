@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/continuity/fs"
 	securejoin "github.com/cyphar/filepath-securejoin"
 	"golang.org/x/sys/unix"
+	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/engine"
 )
@@ -83,15 +85,44 @@ func (m *Manager) unmountImages(ctx context.Context, c *Container) error {
 	return nil
 }
 
+// volumesView is the view of the image that the volumes are filled from.
+func volumesView(c *Container) string { return c.ID + "-volumes" }
+
+// dropView removes a view that was needed for a moment only. Where containerd is away,
+// that is done when it is back; a daemon that ends before leaves it to the next one.
+func (m *Manager) dropView(ctx context.Context, key string) {
+	err := m.Images.RemoveImageMount(context.WithoutCancel(ctx), key)
+	if err == nil {
+		return
+	}
+	klog.FromContext(ctx).Error(err, "Cannot remove a view of an image; trying again", "view", key)
+	m.running.Go(func() {
+		for err != nil {
+			select {
+			case <-time.After(unrecordedPause):
+			case <-m.ctx.Done():
+				return
+			}
+			err = m.Images.RemoveImageMount(m.ctx, key)
+		}
+	})
+}
+
+// removeVolumesView undoes what filling the volumes may have left. The volumes
+// themselves go with the container's directories.
+func (m *Manager) removeVolumesView(ctx context.Context, c *Container) error {
+	return m.Images.RemoveImageMount(ctx, volumesView(c))
+}
+
 // fillVolumes copies what the image has at the places of its volumes, as users of
 // VOLUME expect. It needs the image mounted, for as long as the copy takes.
 func (m *Manager) fillVolumes(ctx context.Context, n *creation) error {
-	key := n.ID + "-volumes"
+	key := volumesView(n.Container)
 	mounts, err := m.Images.PrepareImageMount(ctx, n.image, key)
 	if err != nil {
 		return fmt.Errorf("fill the volumes of the image: %w", err)
 	}
-	defer func() { _ = m.Images.RemoveImageMount(context.WithoutCancel(ctx), key) }()
+	defer m.dropView(ctx, key)
 	return mount.WithReadonlyTempMount(engine.Context(ctx), mounts, func(root string) error {
 		for _, v := range n.out.Volumes {
 			src, err := securejoin.SecureJoin(root, v.ContainerPath)

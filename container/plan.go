@@ -33,7 +33,7 @@ func (m *Manager) createPlan(n *creation) steps.Node {
 	return append(plan,
 		steps.Par{
 			n.step("snapshot", func(ctx context.Context) error { return m.createSnapshot(ctx, n) }, m.removeSnapshot),
-			n.step("volumes", func(ctx context.Context) error { return m.createVolumes(ctx, n) }, nil),
+			n.step("volumes", func(ctx context.Context) error { return m.createVolumes(ctx, n) }, m.removeVolumesView),
 		},
 		n.step("security", func(context.Context) error { return n.out.Prepare() }, nil),
 		n.step("created", func(ctx context.Context) error { return m.markCreated(ctx, n) }, nil),
@@ -48,6 +48,7 @@ func (m *Manager) removePlan(c *Container) steps.Node {
 		n.step("directory", nil, m.removeDirectories),
 		n.step("images", nil, m.unmountImages),
 		n.step("snapshot", nil, m.removeSnapshot),
+		n.step("volumes", nil, m.removeVolumesView),
 		n.step("task", nil, m.removeTask),
 	}
 }
@@ -128,7 +129,12 @@ func (m *Manager) createDirectories(_ context.Context, c *Container) error {
 }
 
 func (m *Manager) removeDirectories(_ context.Context, c *Container) error {
-	for _, dir := range []string{m.paths.Container(c.ID), filepath.Dir(m.paths.ContainerVolumes(c.ID))} {
+	dirs := []string{
+		m.paths.Container(c.ID), filepath.Dir(m.paths.ContainerVolumes(c.ID)),
+		// What the runtime keeps of a container goes with its task, unless the shim died.
+		filepath.Join(m.paths.RuncRoot(), engine.Namespace, c.ID),
+	}
+	for _, dir := range dirs {
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("remove the container's directory: %w", err)
 		}

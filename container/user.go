@@ -90,7 +90,7 @@ func (m *Manager) readUserFiles(ctx context.Context, image *imageservice.Image) 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = m.Images.RemoveImageMount(context.WithoutCancel(ctx), key) }()
+	defer m.dropView(ctx, key)
 	root, err := users.Open(mounts)
 	if errdefs.IsNotImplemented(err) {
 		return m.readMounted(ctx, mounts)

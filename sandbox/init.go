@@ -181,6 +181,10 @@ func (m *Manager) stopInit(ctx context.Context, s *Sandbox) error {
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("delete the record of the pod's init process: %w", err)
 	}
+	// What the runtime keeps of it goes with its task, unless the shim died.
+	if err := os.RemoveAll(filepath.Join(m.paths.RuncRoot(), engine.Namespace, s.ID)); err != nil {
+		return fmt.Errorf("remove what the runtime has of the pod's init process: %w", err)
+	}
 	return os.RemoveAll(m.paths.PodInit(s.ID))
 }
 

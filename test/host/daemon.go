@@ -44,7 +44,7 @@ func descriptors(_ context.Context, scope Scope, s Snapshot) error {
 var transient = []string{
 	"net/http.(*persistConn)", "net/http.(*conn).serve", "net/http.(*connReader)", "net/http.(*Server)",
 	"google.golang.org/grpc/internal/transport.", "google.golang.org/grpc.(*Server)", "google.golang.org/grpc/internal/grpcsync",
-	"runtime/pprof.", "containerd/v2/plugins/gc.(*gcScheduler)",
+	"runtime/pprof.", "plugins/gc.(*gcScheduler)", "containerd/v2/plugins/gc.(*gcScheduler)",
 }
 
 // goroutines counts the daemon's goroutines by where they were started and wait.
