@@ -29,6 +29,8 @@ func main() {
 	// The first signal ends the measuring and tidies up; a second one is not listened to.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	// Nor does a reader of the output that goes away, such as head, end it before.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -55,6 +57,9 @@ func run(ctx context.Context, o *options) (err error) {
 		}
 	}()
 	e := &measure.Env{Host: host, Result: result, Quick: o.quick, Rounds: o.rounds, Pods: o.pods}
+	if len(o.only) == 0 {
+		e.Deadline = began.Add(o.budget())
+	}
 	if err := bringUp(ctx, o, e); err != nil {
 		return err
 	}

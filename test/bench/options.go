@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/berth-run/berth/test/bench/measure"
 	"github.com/berth-run/berth/test/bench/report"
@@ -36,7 +37,7 @@ func parse(args []string) (*options, error) {
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	flags.BoolVar(&o.quick, "quick", false, "the short form: fewer rounds and measurements, one line for each target")
 	only := flags.String("only", "", "measurements to run, separated by commas: "+names())
-	sides := flags.String("sides", strings.Join([]string{side.Berth, side.External, side.Containerd}, ","), "runtimes to bring up")
+	sides := flags.String("sides", "", "runtimes to bring up; all of them ("+strings.Join(allSides(), ",")+"), or the first and the last in the short form")
 	flags.Func("endpoint", "NAME=unix:///PATH of a CRI runtime that runs already; may be repeated", func(v string) error {
 		if name, address, ok := strings.Cut(v, "="); !ok || name == "" || !strings.HasPrefix(address, "unix://") {
 			return errors.New("want NAME=unix:///PATH")
@@ -45,7 +46,7 @@ func parse(args []string) (*options, error) {
 		return nil
 	})
 	flags.IntVar(&o.rounds, "rounds", 0, "rounds of each measurement, in place of the planned ones and their time limits")
-	flags.IntVar(&o.pods, "pods", 0, "idle pods of the measurements that want some; 100, or 50 in the short form")
+	flags.IntVar(&o.pods, "pods", 0, "idle pods of the measurements that want some; 100, or 30 in the short form")
 	flags.StringVar(&o.bin, "bin", "bin", "directory with Berth and its companions")
 	flags.StringVar(&o.data, "data", "", "directory for the daemons' data, such as a fresh XFS; empty is a tmpfs")
 	flags.StringVar(&o.json, "json", "", "file for everything that was measured")
@@ -63,10 +64,25 @@ func parse(args []string) (*options, error) {
 	o.only, o.sides = list(*only), list(*sides)
 	if o.pods == 0 {
 		if o.pods = 100; o.quick {
-			o.pods = 50
+			o.pods = 30
+		}
+	}
+	if len(o.sides) == 0 {
+		if o.sides = allSides(); o.quick {
+			o.sides = []string{side.Berth, side.Containerd}
 		}
 	}
 	return o, o.check()
+}
+
+func allSides() []string { return []string{side.Berth, side.External, side.Containerd} }
+
+// budget is how long a run may take before it hurries.
+func (o *options) budget() time.Duration {
+	if o.quick {
+		return 80 * time.Second
+	}
+	return 12 * time.Minute
 }
 
 // check refuses measurements that do not exist.
@@ -92,6 +108,7 @@ func (o *options) wants(m measure.Measurement) bool {
 func (o *options) show(r *report.Result) error {
 	if o.quick {
 		r.WriteTargets(os.Stdout)
+		r.WriteFailures(os.Stdout)
 	} else {
 		r.WriteText(os.Stdout)
 	}

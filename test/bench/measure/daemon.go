@@ -20,12 +20,12 @@ import (
 var (
 	daemon = Measurement{
 		Names: []string{"daemon"}, Title: "daemon start, size, memory",
-		Full: Plan{8, 45 * time.Second}, Quick: Plan{2, 10 * time.Second},
-		Run: runDaemon,
+		Full: Plan{8, 30 * time.Second},
+		Run:  runDaemon,
 	}
 	loadedStart = Measurement{
 		Names: []string{"loadedstart", "daemon"}, Title: "daemon start with 100 pods", Loaded: true,
-		Full: Plan{5, 40 * time.Second},
+		Full: Plan{5, 20 * time.Second},
 		Run: func(ctx context.Context, e *Env) error {
 			return e.rounds(ctx, func(int) error {
 				return e.interleaved(ctx, func(s *side.Side) error { return e.timeStart(ctx, s, e.Pods) })

@@ -21,7 +21,7 @@ import (
 // Sides run files of their own, so that no page is shared between them.
 var density = Measurement{
 	Names: []string{"density"}, Title: "what an idle pod holds", Loaded: true,
-	Full: Plan{3, 10 * time.Second}, Quick: Plan{2, 3 * time.Second},
+	Full: Plan{3, 5 * time.Second}, Quick: Plan{2, 3 * time.Second},
 	Run: func(ctx context.Context, e *Env) error {
 		return e.rounds(ctx, func(int) error {
 			settle(ctx, time.Second)

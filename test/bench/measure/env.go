@@ -51,6 +51,9 @@ type Env struct {
 	Quick  bool
 	// Rounds replaces those of the plans when it is not zero.
 	Rounds int
+	// Deadline is when the run has taken so long that one round of everything that is left
+	// has to do. Zero is never.
+	Deadline time.Time
 	// Pods is how many idle pods a loaded side has.
 	Pods int
 
@@ -98,7 +101,8 @@ func (e *Env) plan() Plan {
 }
 
 // rounds calls fn as often as planned, until the time is up or ctx ends. The first two
-// rounds are always done: there is no interval of one value.
+// rounds are always done, for there is no interval of one value, unless the whole run has
+// taken too long already.
 func (e *Env) rounds(ctx context.Context, fn func(round int) error) error {
 	plan := e.plan()
 	began := time.Now()
@@ -106,8 +110,9 @@ func (e *Env) rounds(ctx context.Context, fn func(round int) error) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if round > 1 && time.Since(began) > plan.Limit {
-			e.logf("%s: %d of %d rounds within %s", e.current.Names[0], round, plan.Rounds, plan.Limit)
+		late := e.Rounds == 0 && !e.Deadline.IsZero() && time.Now().After(e.Deadline)
+		if (round > 1 && time.Since(began) > plan.Limit) || (round > 0 && late) {
+			e.logf("%s: %d of %d rounds in %s", e.current.Names[0], round, plan.Rounds, time.Since(began).Round(time.Second))
 			break
 		}
 		if err := fn(round); err != nil {

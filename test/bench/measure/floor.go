@@ -26,7 +26,8 @@ import (
 // floor fetches an image's layers and unpacks them, each into a directory of its own on
 // the sides' tmpfs, as many at once as there are processors. There is no store, no
 // snapshot and no record. With verify the digests of the layers are computed, compressed
-// and not, as everybody has to who must not trust the registry.
+// and not, as the specification of images wants and everybody has to who must not trust
+// the registry.
 func (e *Env) floor(ctx context.Context, shape content.Shape, comp string, verify bool) (time.Duration, error) {
 	dir, err := os.MkdirTemp(e.Host.DataDir(), "floor-")
 	if err != nil {

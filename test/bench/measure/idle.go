@@ -22,7 +22,7 @@ import (
 var (
 	idle = Measurement{
 		Names: []string{"idle"}, Title: "CPU of 100 idle pods", Loaded: true,
-		Full: Plan{12, 30 * time.Second}, Quick: Plan{4, 10 * time.Second},
+		Full: Plan{12, 24 * time.Second}, Quick: Plan{3, 6 * time.Second},
 		Run: func(ctx context.Context, e *Env) error {
 			m := report.Metric{Name: "idle.cpu", Title: "CPU at 100 idle pods", Unit: "ms/s", Main: stats.Average}
 			return e.onAndOff(ctx, func(sides []*side.Side, name func(*side.Side) string) error {
@@ -32,7 +32,7 @@ var (
 	}
 	polled = Measurement{
 		Names: []string{"polled"}, Title: "CPU of 100 idle pods that a kubelet polls", Loaded: true,
-		Full: Plan{2, 30 * time.Second},
+		Full: Plan{2, 20 * time.Second},
 		Run: func(ctx context.Context, e *Env) error {
 			m := report.Metric{Name: "polled.cpu", Title: "CPU at 100 pods, polled", Unit: "ms/s", Main: stats.Average}
 			return e.onAndOff(ctx, func(sides []*side.Side, name func(*side.Side) string) error {

@@ -17,7 +17,7 @@ import (
 // | list.container-stats, .pod-stats | latency of the stats calls at 100 pods, after more than a second without any, so that no short-lived cache answers |
 var list = Measurement{
 	Names: []string{"list"}, Title: "List and stats calls at 100 pods", Loaded: true,
-	Full: Plan{20, 45 * time.Second}, Quick: Plan{5, 12 * time.Second},
+	Full: Plan{20, 30 * time.Second}, Quick: Plan{3, 6 * time.Second},
 	Run: func(ctx context.Context, e *Env) error {
 		return e.rounds(ctx, func(int) error {
 			for _, q := range queries() {

@@ -25,7 +25,7 @@ import (
 // | logs.percpu | the same for a second of the CPU time that the runtime uses for it, the container excepted |
 var logs = Measurement{
 	Names: []string{"logs"}, Title: "a log of 1 GiB",
-	Full: Plan{3, 60 * time.Second},
+	Full: Plan{3, 25 * time.Second},
 	Run:  runLogs,
 }
 
@@ -60,10 +60,10 @@ func (e *Env) timeLog(ctx context.Context, p *pod.Pod) error {
 	var took time.Duration
 	used, err := cpuOf(ctx, p.Side, pause, func() error {
 		began := time.Now()
-		if err := signalStart(p); err != nil {
+		if err := signalStart(p, unix.SIGUSR1); err != nil {
 			return err
 		}
-		err := awaitEnd(ctx, p.LogFile())
+		err := awaitEnd(ctx, p.LogFile(), logSize)
 		took = time.Since(began)
 		return err
 	})
@@ -84,21 +84,22 @@ func (e *Env) timeLog(ctx context.Context, p *pod.Pod) error {
 }
 
 // signalStart makes the container begin to write.
-func signalStart(p *pod.Pod) error {
+func signalStart(p *pod.Pod, signal unix.Signal) error {
 	pid, err := p.ContainerPID()
 	if err != nil {
 		return err
 	}
-	return unix.Kill(pid, unix.SIGUSR1)
+	return unix.Kill(pid, signal)
 }
 
-// awaitEnd returns when the log file ends with the workload's last line.
-func awaitEnd(ctx context.Context, path string) error {
+// awaitEnd returns when the log file has at least so many bytes and ends with the
+// workload's last line.
+func awaitEnd(ctx context.Context, path string, size int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	tail := make([]byte, 4)
 	for {
-		if err := readTail(path, tail); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := readTail(path, tail, size); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		if bytes.Equal(tail, []byte("END\n")) {
@@ -112,14 +113,14 @@ func awaitEnd(ctx context.Context, path string) error {
 	}
 }
 
-func readTail(path string, into []byte) error {
+func readTail(path string, into []byte, atLeast int64) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err != nil || info.Size() < int64(len(into)) {
+	if err != nil || info.Size() < atLeast {
 		return err
 	}
 	_, err = f.ReadAt(into, info.Size()-int64(len(into)))

@@ -17,11 +17,11 @@ import (
 // | throughput.1, .8, .32 | pods started and torn down a second by so many clients, each one pod after the other, for some seconds; pods count that were gone when the time was up, the time goes on to the end of those that were not |
 var throughput = Measurement{
 	Names: []string{"throughput"}, Title: "pods a second with 1, 8 and 32 clients",
-	Full: Plan{4, 110 * time.Second}, Quick: Plan{1, 30 * time.Second},
+	Full: Plan{3, 90 * time.Second}, Quick: Plan{1, 20 * time.Second},
 	Run: func(ctx context.Context, e *Env) error {
 		clients, period := []int{1, 8, 32}, 2500*time.Millisecond
 		if e.Quick {
-			clients = []int{8, 32}
+			clients, period = []int{8, 32}, 1500*time.Millisecond
 		}
 		return e.rounds(ctx, func(int) error {
 			for _, n := range clients {

@@ -60,15 +60,14 @@ func (r *Result) Markdown() string {
 }
 
 func (r *Result) markdownTargets(b *strings.Builder, judged []string) {
+	all := r.verdicts(judged...)
 	for _, t := range Targets() {
 		cells := make([]string, len(judged))
 		title := ""
-		for n, side := range judged {
-			for _, v := range r.verdicts(side) {
-				if v.Target == t {
-					title = v.label()
-					cells[n] = fmt.Sprintf("%s %s %s", ratio(v.Ratio.Value), interval(v.Ratio), v.Word())
-				}
+		for _, v := range all {
+			if v.Target == t {
+				title = v.label()
+				cells[slices.Index(judged, v.Side)] = fmt.Sprintf("%s %s %s", ratio(v.Ratio.Value), interval(v.Ratio), v.Word())
 			}
 		}
 		if title != "" {

@@ -8,13 +8,14 @@ import (
 )
 
 // Names of sides in targets. CollectorOff is containerd's CRI plugin with its stats
-// collector off; Floor is the work itself, with no runtime at all.
+// collector off; Floor is a pull's work with no runtime at all, Unverified the same without
+// looking whether the right content came.
 const (
 	Subject      = "berth"
 	Peer         = "containerd"
 	CollectorOff = "containerd, collector off"
 	Floor        = "floor"
-	Verified     = "floor with digests"
+	Unverified   = "floor, no digests"
 )
 
 // Target is a ratio that Berth has to reach.

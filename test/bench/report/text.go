@@ -25,7 +25,7 @@ func (r *Result) WriteText(w io.Writer) {
 	}
 	fmt.Fprintln(w)
 	r.WriteTargets(w)
-	r.writeFailures(w)
+	r.WriteFailures(w)
 }
 
 func (r *Result) writeMetric(w io.Writer, m *Metric) {
@@ -49,17 +49,20 @@ func (r *Result) writeMetric(w io.Writer, m *Metric) {
 // WriteTargets prints a line for each target that was measured.
 func (r *Result) WriteTargets(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	missed := 0
+	n, missed := 0, 0
 	for _, side := range r.judged() {
 		for _, v := range r.verdicts(side) {
-			if side == Subject && !v.Met() {
-				missed++
+			if side == Subject {
+				n++
+				if !v.Met() {
+					missed++
+				}
 			}
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s %.2f\t%s\n", v.Word(), side, v.label(), ratio(v.Ratio.Value), v.sign(), v.Bound, interval(v.Ratio))
 		}
 	}
 	t.Flush()
-	if n := len(r.verdicts(Subject)); n > 0 {
+	if n > 0 {
 		fmt.Fprintf(w, "%d of %d targets of %s are met (ratios to %s unless they say otherwise)\n", n-missed, n, Subject, Peer)
 	}
 }
@@ -75,7 +78,8 @@ func (r *Result) Missed() int {
 	return n
 }
 
-func (r *Result) writeFailures(w io.Writer) {
+// WriteFailures prints what did not work, if anything.
+func (r *Result) WriteFailures(w io.Writer) {
 	for _, f := range r.Failures {
 		fmt.Fprintf(w, "FAILED %d × in %s at %s: %s\n", f.Count, f.Measurement, f.Side, f.Message)
 	}

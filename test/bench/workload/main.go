@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -35,6 +36,9 @@ func run(args []string) error {
 		}
 		start := make(chan os.Signal, 1)
 		signal.Notify(start, syscall.SIGUSR1)
+		for n := range speeds {
+			signal.Notify(start, syscall.Signal(slowest+n))
+		}
 		go func() { failed <- write(bytes, start) }()
 	case len(args) == 3 && args[0] == "serve":
 		bytes, err := strconv.ParseInt(args[2], 10, 64)
@@ -65,10 +69,21 @@ var line = strings.Repeat("0123456789", 9) + "abcdefghi\n"
 // lines are as many as go into a pipe at once.
 var lines = []byte(strings.Repeat(line, 640))
 
+// The signal number slowest+n asks for 25<<n MiB a second, n being below speeds; SIGUSR1
+// for as much as goes.
+const (
+	slowest = 40
+	speeds  = 6
+)
+
 // write writes so many bytes of lines, and one that says END, whenever it is signalled.
 func write(bytes int64, start <-chan os.Signal) error {
-	for range start {
-		if err := send(os.Stdout, bytes); err != nil {
+	for signal := range start {
+		var out io.Writer = os.Stdout
+		if signal != syscall.SIGUSR1 {
+			out = &paced{began: time.Now(), rate: 25 << 20 << (int(signal.(syscall.Signal)) - slowest)}
+		}
+		if err := send(out, bytes); err != nil {
 			return err
 		}
 		if _, err := io.WriteString(os.Stdout, "END\n"); err != nil {
@@ -76,6 +91,22 @@ func write(bytes int64, start <-chan os.Signal) error {
 		}
 	}
 	return nil
+}
+
+// paced writes to standard output, so many bytes a second.
+type paced struct {
+	began   time.Time
+	rate    int64
+	written int64
+}
+
+// Write implements io.Writer.
+func (p *paced) Write(b []byte) (int, error) {
+	due := p.began.Add(time.Duration(float64(p.written) / float64(p.rate) * float64(time.Second)))
+	time.Sleep(time.Until(due))
+	n, err := os.Stdout.Write(b)
+	p.written += int64(n)
+	return n, err
 }
 
 func send(w io.Writer, bytes int64) error {
