@@ -227,7 +227,7 @@ func (s *Set) describe() {
 // Options is the options message of a task or container of this handler. ioUID
 // and ioGID own the pipes of the process: root of its user namespace, else 0.
 func (h *Handler) Options(ioUID, ioGID uint32) any {
-	if !h.Foreign || h.config.Shim == "io.containerd.runc.v2" {
+	if !h.Foreign || h.takesRuncOptions() {
 		binary := h.Binary
 		if h.Foreign {
 			binary = h.config.Options.BinaryName
@@ -249,6 +249,13 @@ func (h *Handler) Options(ioUID, ioGID uint32) any {
 		typeURL = "runtimeoptions.v1.Options"
 	}
 	return &runtimeoptions.Options{TypeUrl: typeURL, ConfigPath: o.ConfigPath, ConfigBody: []byte(o.ConfigBody)}
+}
+
+// takesRuncOptions says that a foreign shim is containerd's own for runc, by name or by
+// path, or one that is said to take the same options.
+func (h *Handler) takesRuncOptions() bool {
+	return h.config.Shim == "io.containerd.runc.v2" || filepath.Base(h.config.Shim) == "containerd-shim-runc-v2" ||
+		h.config.Options.TypeURL == "containerd.runc.v1.Options"
 }
 
 // Root is runc's --root directory for the handler's containers.
