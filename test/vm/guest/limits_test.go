@@ -150,8 +150,9 @@ func TestRefused(t *testing.T) {
 
 // TestPids runs into a limit of processes.
 func TestPids(t *testing.T) {
+	// A shell that cannot fork ends.
 	c := use(t).RunPod(t).RunWith(t, withResources(&resources{Unified: map[string]string{"pids.max": "10"}}),
-		daemon.WithShell("n=0; while [ $n -lt 20 ]; do sleep 1000 & n=$((n+1)); done; echo all; sleep 1000"))
+		daemon.WithShell("(n=0; while [ $n -lt 20 ]; do sleep 1000 & n=$((n+1)); done); exec sleep 1000"))
 	daemon.Eventually(t, "at the limit of processes", func() bool {
 		return keyed(t, dirOf(t, c), "pids.events", "max") > 0
 	})
