@@ -145,6 +145,12 @@ test: deps build busybox ## run all tests, the CRI validation suite included
 	$(GO) test -json -p 1 -timeout 60m ./test/... || rc=1; \
 	exit $$rc; } | tee build/test.json | $(GO) run ./test/summary -skips test/summary/skips.txt
 
+# The crash matrix in full, and the long forms of the other tests of test/faults: an hour or so.
+.PHONY: faults
+faults: deps build busybox ## break the daemon at every failpoint, and everything around it
+	@BERTH_FAULTS=all $(GO) test -count=1 -v -timeout 180m ./test/faults | \
+		grep -Ev '^ *(=== |[IWE][0-9]{4} )'
+
 .PHONY: e2e
 e2e: deps build busybox $(BIN)/kubelet ## run a real kubelet on Berth (its build takes some 5 minutes)
 	@BERTH_E2E=1 $(GO) test -count=1 -v -timeout 30m ./test/e2e

@@ -132,7 +132,7 @@ func noRoom(t *testing.T, call string, err error) {
 // TestLogDiskFull: a container goes on writing when its log cannot be written, and the log
 // says what it lost when there is room again.
 func TestLogDiskFull(t *testing.T) {
-	both(t, func(t *testing.T, d *daemon.Daemon) {
+	either(t, func(t *testing.T, d *daemon.Daemon) {
 		watched(t, d)
 		disk, err := os.MkdirTemp("", "fl-")
 		must(t, err)

@@ -34,7 +34,7 @@ func TestLoad(t *testing.T) {
 	if all() {
 		span = 3 * time.Minute
 	}
-	both(t, func(t *testing.T, d *daemon.Daemon) {
+	either(t, func(t *testing.T, d *daemon.Daemon) {
 		before, err := d.StockOf(t.Context())
 		must(t, err)
 		points, err := daemon.Failpoints()

@@ -42,6 +42,18 @@ func both(t *testing.T, test func(t *testing.T, d *daemon.Daemon)) {
 	}
 }
 
+// either runs a test on a daemon with embedded containerd, and where all is asked for
+// also with an external one.
+func either(t *testing.T, test func(t *testing.T, d *daemon.Daemon)) {
+	t.Helper()
+	if all() {
+		both(t, test)
+		return
+	}
+	daemon.Require(t)
+	test(t, launch(t, daemon.Options{}))
+}
+
 // selected thins out the points where not all are asked for.
 func selected(points []string, every int) []string {
 	var out []string

@@ -29,7 +29,7 @@ var faults = []fault{killed, failed, abandoned, containerd}
 
 // sampleEvery thins the matrix out for make test; a prime, so that before and after, do
 // and undo all come.
-const sampleEvery = 13
+const sampleEvery = 17
 
 // tally counts what was broken.
 type tally struct {
@@ -58,6 +58,9 @@ func TestMatrix(t *testing.T) {
 					continue
 				}
 				for i, point := range selected(points, sampleEvery) {
+					if strings.HasPrefix(point, "Recover") && (f == abandoned || f == containerd) {
+						continue // nobody calls at the start
+					}
 					t.Run(string(f)+"/"+strings.ReplaceAll(point, "/", "_"), func(t *testing.T) {
 						w := newWorld(d, before, fmt.Sprintf("%s-%s-%d", name[:2], f, i))
 						round(t, w, point, f, n)
@@ -91,9 +94,6 @@ func round(t *testing.T, w *world, point string, f fault, n *tally) {
 	s, err := w.scenarioOf(point)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if s.atStart && (f == abandoned || f == containerd) {
-		t.Skip("nobody calls at the start")
 	}
 	check := func(what string, err error) {
 		if err != nil {

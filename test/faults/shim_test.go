@@ -128,7 +128,7 @@ func TestShimKilledWhileDown(t *testing.T) {
 // TestShimStopped: a shim that does not answer holds up its own pod, within bounds, and
 // nothing else. The pod can be removed.
 func TestShimStopped(t *testing.T) {
-	both(t, func(t *testing.T, d *daemon.Daemon) {
+	either(t, func(t *testing.T, d *daemon.Daemon) {
 		watched(t, d)
 		pod, other := d.RunPod(t), d.RunPod(t)
 		c := pod.Run(t)
@@ -158,7 +158,7 @@ func TestShimStopped(t *testing.T) {
 
 // TestShimSocketsGone: somebody has removed the sockets of a shim.
 func TestShimSocketsGone(t *testing.T) {
-	both(t, func(t *testing.T, d *daemon.Daemon) {
+	either(t, func(t *testing.T, d *daemon.Daemon) {
 		watched(t, d)
 		pod := d.RunPod(t)
 		c := pod.Run(t)
@@ -220,7 +220,7 @@ func TestRuncKilled(t *testing.T) {
 // TestCgroupRemoved: somebody has moved the processes of a container away and removed its
 // cgroup. It can be stopped and removed.
 func TestCgroupRemoved(t *testing.T) {
-	both(t, func(t *testing.T, d *daemon.Daemon) {
+	either(t, func(t *testing.T, d *daemon.Daemon) {
 		watched(t, d)
 		pod := d.RunPod(t)
 		c := pod.Run(t)

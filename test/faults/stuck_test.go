@@ -93,7 +93,7 @@ func TestUninterruptible(t *testing.T) {
 // it. Pods are not ready, containers have ended with a reason, all can be removed, and
 // the same pod comes up again as its next attempt.
 func TestStateLost(t *testing.T) {
-	both(t, func(t *testing.T, d *daemon.Daemon) {
+	either(t, func(t *testing.T, d *daemon.Daemon) {
 		before, err := d.StockOf(t.Context())
 		must(t, err)
 		request := d.PodRequest(t)
