@@ -113,6 +113,9 @@ func measure(ctx context.Context, s *side.Side, o options, c *column) (err error
 			return err
 		}
 	}
+	if n.metrics != "" {
+		n.goMemory(ctx, c)
+	}
 	c.set("memory of the daemon, a pod", fmt.Sprintf("%.0f KiB", float64(n.memory()-empty)/float64(o.pods-1)/1024))
 	for _, q := range n.queries() {
 		logf("%s: %s", s.Name, q.name)

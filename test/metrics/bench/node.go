@@ -170,3 +170,26 @@ func (n *node) profile(ctx context.Context, file string) error {
 	_, err = io.Copy(out, resp.Body)
 	return errors.Join(err, out.Close())
 }
+
+// goMemory tells what the daemon's memory consists of, where it says so itself.
+func (n *node) goMemory(ctx context.Context, c *column) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, n.metrics, nil)
+	if err != nil {
+		return
+	}
+	resp, err := n.http[0].Do(r)
+	if err != nil {
+		return
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	for _, name := range []string{"alloc_bytes", "heap_inuse_bytes", "heap_idle_bytes", "heap_released_bytes", "stack_inuse_bytes", "sys_bytes"} {
+		if m := regexp.MustCompile(`(?m)^go_memstats_` + name + ` (\S+)`).FindSubmatch(text); m != nil {
+			v, _ := strconv.ParseFloat(string(m[1]), 64)
+			c.set("  "+name, fmt.Sprintf("%.1f MiB", v/(1<<20)))
+		}
+	}
+	if m := regexp.MustCompile(`(?m)^go_goroutines (\S+)`).FindSubmatch(text); m != nil {
+		c.set("  goroutines", string(m[1]))
+	}
+}
