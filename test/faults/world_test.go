@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/test/daemon"
@@ -209,7 +211,7 @@ func (w *world) clear(ctx context.Context) error {
 	}
 	var errs []error
 	for _, p := range pods.GetItems() {
-		if _, err := w.d.Runtime.RemovePodSandbox(ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: p.GetId()}); err != nil {
+		if err := w.removeByID(ctx, p.GetId()); err != nil {
 			errs = append(errs, fmt.Errorf("removing pod %s: %w", p.GetId(), err))
 		}
 	}
@@ -219,6 +221,17 @@ func (w *world) clear(ctx context.Context) error {
 	}
 	errs = append(errs, os.RemoveAll(w.pod.GetConfig().GetLogDirectory()), w.d.Clean(ctx, w.before))
 	return errors.Join(errs...)
+}
+
+// removeByID removes a pod, again and again while an external containerd that was killed
+// is not there for all who use it.
+func (w *world) removeByID(ctx context.Context, id string) error {
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		_, err := w.d.Runtime.RemovePodSandbox(ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: id})
+		if status.Code(err) != codes.Unavailable || !w.d.External || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // truth compares lists with what there is: nothing listed that is not there, nothing
