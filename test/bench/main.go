@@ -46,7 +46,7 @@ func run(ctx context.Context, o *options) (err error) {
 		return o.show(result)
 	}
 	began := time.Now()
-	result := &report.Result{Began: began, Machine: report.Look(o.bin), Command: o.command()}
+	result := &report.Result{Began: began, Pods: o.pods, Machine: report.Look(o.bin), Command: o.command()}
 	host, err := side.NewHost(ctx, side.Options{Bin: o.bin, Data: o.data})
 	if err != nil {
 		return err

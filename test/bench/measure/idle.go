@@ -3,6 +3,7 @@ package measure
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,7 +25,7 @@ var (
 		Names: []string{"idle"}, Title: "CPU of 100 idle pods", Loaded: true,
 		Full: Plan{12, 24 * time.Second}, Quick: Plan{3, 6 * time.Second},
 		Run: func(ctx context.Context, e *Env) error {
-			m := report.Metric{Name: "idle.cpu", Title: "CPU at 100 idle pods", Unit: "ms/s", Main: stats.Average}
+			m := report.Metric{Name: "idle.cpu", Title: fmt.Sprintf("CPU at %d idle pods", e.Pods), Unit: "ms/s", Main: stats.Average}
 			return e.onAndOff(ctx, func(sides []*side.Side, name func(*side.Side) string) error {
 				return e.windows(ctx, m, sides, name, 2*time.Second)
 			})
@@ -34,7 +35,7 @@ var (
 		Names: []string{"polled"}, Title: "CPU of 100 idle pods that a kubelet polls", Loaded: true,
 		Full: Plan{2, 20 * time.Second},
 		Run: func(ctx context.Context, e *Env) error {
-			m := report.Metric{Name: "polled.cpu", Title: "CPU at 100 pods, polled", Unit: "ms/s", Main: stats.Average}
+			m := report.Metric{Name: "polled.cpu", Title: fmt.Sprintf("CPU at %d pods, polled", e.Pods), Unit: "ms/s", Main: stats.Average}
 			return e.onAndOff(ctx, func(sides []*side.Side, name func(*side.Side) string) error {
 				pollCtx, stop := context.WithCancel(ctx)
 				var g errgroup.Group

@@ -74,7 +74,7 @@ func (e *Env) ask(ctx context.Context, s *side.Side, q query) error {
 		if n < e.Pods {
 			return fmt.Errorf("%s: %d entries for %d pods", q.title, n, e.Pods)
 		}
-		e.Result.Add(report.Metric{Name: "list." + q.name, Title: q.title + " at 100 pods", Unit: "ms"}, s.Name, ms(took))
+		e.Result.Add(report.Metric{Name: "list." + q.name, Title: fmt.Sprintf("%s at %d pods", q.title, e.Pods), Unit: "ms"}, s.Name, ms(took))
 	}
 	return nil
 }

@@ -92,7 +92,7 @@ func (e *Env) timePull(ctx context.Context, s *side.Side, shape content.Shape, c
 }
 
 func removeImage(ctx context.Context, s *side.Side, ref string) error {
-	_, err := s.Image.RemoveImage(context.WithoutCancel(ctx), &runtimeapi.RemoveImageRequest{Image: &runtimeapi.ImageSpec{Image: ref}})
+	_, err := s.Image.RemoveImage(context.WithoutCancel(ctx), &runtimeapi.RemoveImageRequest{Image: &runtimeapi.ImageSpec{Image: s.Ref(ref)}})
 	return err
 }
 

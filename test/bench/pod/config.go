@@ -9,7 +9,6 @@ import (
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/test/bench/content"
 	"github.com/berth-run/berth/test/bench/side"
 )
 
@@ -100,7 +99,7 @@ func runtimeDefault() *runtimeapi.SecurityProfile {
 	return &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault}
 }
 
-func containerConfig(spec Spec, f files, sandbox *runtimeapi.PodSandboxConfig) *runtimeapi.ContainerConfig {
+func containerConfig(spec Spec, f files, image string, sandbox *runtimeapi.PodSandboxConfig) *runtimeapi.ContainerConfig {
 	var env []*runtimeapi.KeyValue
 	for _, key := range []string{
 		"KUBERNETES_SERVICE_HOST=10.96.0.1", "KUBERNETES_SERVICE_PORT=443", "KUBERNETES_SERVICE_PORT_HTTPS=443",
@@ -112,7 +111,7 @@ func containerConfig(spec Spec, f files, sandbox *runtimeapi.PodSandboxConfig) *
 	meta := sandbox.GetMetadata()
 	return &runtimeapi.ContainerConfig{
 		Metadata: &runtimeapi.ContainerMetadata{Name: "main"},
-		Image:    &runtimeapi.ImageSpec{Image: content.Workload, UserSpecifiedImage: content.Workload},
+		Image:    &runtimeapi.ImageSpec{Image: image, UserSpecifiedImage: image},
 		Command:  spec.Command,
 		Envs:     env,
 		Mounts: []*runtimeapi.Mount{

@@ -81,7 +81,7 @@ func (p *Pod) Run(ctx context.Context) error {
 	ran := time.Now()
 	p.ID = sandbox.GetPodSandboxId()
 	created, err := p.Side.Runtime.CreateContainer(ctx, &runtimeapi.CreateContainerRequest{
-		PodSandboxId: p.ID, SandboxConfig: p.sandbox, Config: containerConfig(p.spec, p.files, p.sandbox),
+		PodSandboxId: p.ID, SandboxConfig: p.sandbox, Config: containerConfig(p.spec, p.files, p.Side.Ref(content.Workload), p.sandbox),
 	})
 	if err != nil {
 		return p.failed("CreateContainer", err)
@@ -175,9 +175,9 @@ func (p *Pod) ContainerPID() (int, error) {
 	return 0, fmt.Errorf("%s: %s has no process of %s", p.Side.Name, p.ContainerCgroup(), content.Program)
 }
 
-// Pull makes sure that the image of pods is there.
+// Pull pulls an image of the benchmark.
 func Pull(ctx context.Context, s *side.Side, ref string) error {
-	spec := &runtimeapi.ImageSpec{Image: ref}
+	spec := &runtimeapi.ImageSpec{Image: s.Ref(ref)}
 	if _, err := s.Image.PullImage(ctx, &runtimeapi.PullImageRequest{Image: spec}); err != nil {
 		return fmt.Errorf("%s: pulling %s: %w", s.Name, ref, err)
 	}

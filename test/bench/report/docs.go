@@ -65,7 +65,7 @@ func (r *Result) markdownTargets(b *strings.Builder, judged []string) {
 		cells := make([]string, len(judged))
 		title := ""
 		for _, v := range all {
-			if v.Target == t {
+			if v.Metric == t.Metric && v.Stat == t.Stat && v.Against == t.Against {
 				title = v.label()
 				cells[slices.Index(judged, v.Side)] = fmt.Sprintf("%s %s %s", ratio(v.Ratio.Value), interval(v.Ratio), v.Word())
 			}

@@ -42,6 +42,7 @@ type Result struct {
 	Machine  Machine       `json:"machine"`
 	Command  string        `json:"command"`
 	Sides    []string      `json:"sides"`
+	Pods     int           `json:"pods"` // idle ones, where there were some
 	Metrics  []*Metric     `json:"metrics"`
 	Failures []*Failure    `json:"failures,omitempty"`
 

@@ -120,6 +120,9 @@ func (r *Result) verdicts(sides ...string) []Verdict {
 			continue
 		}
 		for _, side := range sides {
+			if r.Pods != 0 { // the short form has fewer
+				t.Title = strings.ReplaceAll(t.Title, "100 pods", fmt.Sprintf("%d pods", r.Pods))
+			}
 			if len(m.Samples[side]) > 0 {
 				all = append(all, Verdict{t, side, stats.Compare(t.Stat, m.Samples[side], m.Samples[t.Against])})
 			}

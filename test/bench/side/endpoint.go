@@ -21,6 +21,8 @@ import (
 type adopted struct {
 	pid  int
 	from string // the cgroup.procs that it was taken from
+	// registry is the address of the benchmark's registry, which speaks plain HTTP.
+	registry string
 }
 
 // Adopt makes a runtime that runs already one of the sides. For its CPU time to be
@@ -47,7 +49,7 @@ func (h *Host) Adopt(ctx context.Context, name, endpoint string) (err error) {
 	if err != nil {
 		return err
 	}
-	s.adopted = &adopted{pid: pid, from: cgroupProcs(pid)}
+	s.adopted = &adopted{pid: pid, from: cgroupProcs(pid), registry: h.Registry.Host()}
 	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
 		s.Binaries = []string{exe}
 	}

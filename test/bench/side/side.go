@@ -45,6 +45,15 @@ type Side struct {
 	adopted  *adopted   // a runtime that was there before
 }
 
+// Ref is the name by which the side gets an image. A runtime that was there before knows
+// of no mirror, so that the registry's own address is part of it.
+func (s *Side) Ref(image string) string {
+	if s.adopted == nil {
+		return image
+	}
+	return s.adopted.registry + "/" + image
+}
+
 // program is what a side starts: a daemon and its arguments.
 type program struct {
 	path, log string
