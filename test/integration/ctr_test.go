@@ -1,0 +1,42 @@
+package integration
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/berth-run/berth/test/daemon"
+	"github.com/berth-run/berth/test/images"
+)
+
+// TestCtr looks at pods and images with containerd's own client.
+func TestCtr(t *testing.T) {
+	both(t, func(t *testing.T, d *daemon.Daemon) {
+		c := d.RunPod(t).Run(t)
+		ctr := func(args ...string) string {
+			t.Helper()
+			args = append([]string{"--address", d.ContainerdSocket(), "--namespace", "k8s.io"}, args...)
+			out, err := exec.Command(filepath.Join(d.BinDir, "ctr"), args...).CombinedOutput()
+			if err != nil {
+				t.Fatalf("ctr %q: %v\n%s", args, err, out)
+			}
+			return string(out)
+		}
+		if out := ctr("containers", "ls"); !strings.Contains(out, c.ID) || !strings.Contains(out, images.Busybox) {
+			t.Errorf("containers\n%s", out)
+		}
+		if out := ctr("tasks", "ls"); !strings.Contains(out, c.ID) || !strings.Contains(out, "RUNNING") {
+			t.Errorf("tasks\n%s", out)
+		}
+		if out := ctr("images", "ls"); !strings.Contains(out, images.Busybox) {
+			t.Errorf("images\n%s", out)
+		}
+		if out := ctr("snapshots", "ls"); !strings.Contains(out, c.ID) {
+			t.Errorf("snapshots\n%s", out)
+		}
+		if out := ctr("tasks", "exec", "--exec-id", "by-ctr", c.ID, "hostname"); !strings.Contains(out, "berth-test") {
+			t.Errorf("exec\n%s", out)
+		}
+	})
+}
