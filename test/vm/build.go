@@ -70,6 +70,7 @@ func build(ctx context.Context, source, dir string) (built, error) {
 	root.do(func() error { return os.Symlink("../run", filepath.Join(root.dir, "var/run")) })
 	root.busybox(busybox)
 	root.program("nft")
+	root.appArmor(ctx, filepath.Join(source, "build/vm/apparmor"))
 	root.modules(index, guestModules)
 	root.write("sbin/init", 0o755, initScript)
 	root.etc()
@@ -84,6 +85,21 @@ func (t *tree) etc() {
 	t.write("etc/group", 0o644, []byte("root:x:0:\ntty:x:5:\n"))
 	t.write("etc/hosts", 0o644, []byte("127.0.0.1 localhost berth-vm\n"))
 	t.write("etc/resolv.conf", 0o644, []byte("nameserver 127.0.0.1\n"))
+}
+
+// appArmor puts there what loads profiles, out of Debian's package, which is unpacked in dir.
+func (t *tree) appArmor(ctx context.Context, dir string) {
+	const parser = "sbin/apparmor_parser"
+	t.do(func() error {
+		if _, err := os.Stat(filepath.Join(dir, parser)); err == nil {
+			return nil
+		}
+		return unpack(ctx, "apparmor", dir)
+	})
+	t.binary(parser, filepath.Join(dir, parser))
+	t.do(func() error {
+		return os.CopyFS(filepath.Join(t.dir, "etc/apparmor.d"), os.DirFS(filepath.Join(dir, "etc/apparmor.d")))
+	})
 }
 
 // source puts there what tests look for in Berth's source tree, and the tests.

@@ -108,14 +108,21 @@ func (t *tree) modules(index moduleIndex, names []string) {
 func (t *tree) program(name string) {
 	t.do(func() error {
 		path, err := exec.LookPath(name)
-		if err != nil {
-			return err
+		if err == nil {
+			t.binary(path, path)
 		}
-		out, err := exec.Command("ldd", path).Output()
+		return errors.Join(err, t.err)
+	})
+}
+
+// binary puts a dynamically linked program there with its libraries.
+func (t *tree) binary(name, from string) {
+	t.copy(name, from)
+	t.do(func() error {
+		out, err := exec.Command("ldd", from).Output()
 		if err != nil {
-			return fmt.Errorf("the libraries of %s: %w", path, err)
+			return fmt.Errorf("the libraries of %s: %w", from, err)
 		}
-		t.copy(path, path)
 		for _, field := range strings.Fields(string(out)) {
 			if _, err := os.Stat(filepath.Join(t.dir, field)); strings.HasPrefix(field, "/") && err != nil {
 				t.copy(field, field)

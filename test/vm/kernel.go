@@ -24,32 +24,37 @@ func fetchKernel(ctx context.Context, dir string) (kernel, error) {
 	if k, err := findKernel(dir); err == nil {
 		return k, nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return kernel{}, err
-	}
 	pkg, err := kernelName(ctx)
 	if err != nil { // a machine whose package lists were never fetched
-		if err := run(ctx, dir, "apt-get", "-q", "update"); err != nil {
+		if err := run(ctx, "/", "apt-get", "-q", "update"); err != nil {
 			return kernel{}, err
 		}
 		if pkg, err = kernelName(ctx); err != nil {
 			return kernel{}, err
 		}
 	}
-	if err := run(ctx, dir, "apt-get", "-q", "download", pkg); err != nil {
-		return kernel{}, err
-	}
-	debs, err := filepath.Glob(filepath.Join(dir, pkg+"_*.deb"))
-	if err != nil || len(debs) != 1 {
-		return kernel{}, fmt.Errorf("after the download of %s there are %d files of it in %s (%v)", pkg, len(debs), dir, err)
-	}
-	if err := run(ctx, dir, "dpkg", "-x", debs[0], filepath.Join(dir, "kernel")); err != nil {
-		return kernel{}, err
-	}
-	if err := os.Remove(debs[0]); err != nil {
+	if err := unpack(ctx, pkg, filepath.Join(dir, "kernel")); err != nil {
 		return kernel{}, err
 	}
 	return findKernel(dir)
+}
+
+// unpack downloads a package and unpacks it in a directory, without installing it.
+func unpack(ctx context.Context, pkg, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := run(ctx, dir, "apt-get", "-q", "download", pkg); err != nil {
+		return err
+	}
+	debs, err := filepath.Glob(filepath.Join(dir, pkg+"_*.deb"))
+	if err != nil || len(debs) != 1 {
+		return fmt.Errorf("after the download of %s there are %d files of it in %s (%v)", pkg, len(debs), dir, err)
+	}
+	if err := run(ctx, dir, "dpkg", "-x", debs[0], dir); err != nil {
+		return err
+	}
+	return os.Remove(debs[0])
 }
 
 func findKernel(dir string) (kernel, error) {
