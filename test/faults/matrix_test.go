@@ -46,7 +46,6 @@ func TestMatrix(t *testing.T) {
 	}
 	for name, opts := range modes {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			d := launch(t, opts)
 			before, err := d.StockOf(t.Context())
 			if err != nil {
@@ -185,7 +184,7 @@ func (w *world) breakAt(ctx context.Context, s scenario, point string, f fault) 
 func (w *world) wasHit(ctx context.Context, point string, later bool) bool {
 	patience := 300 * time.Millisecond
 	if later {
-		patience = 5 * time.Second
+		patience = 20 * time.Second
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
