@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/containers"
 	"golang.org/x/sync/errgroup"
@@ -93,8 +94,12 @@ func (m *Manager) sweepViews(ctx context.Context) error {
 			used[im.Key] = true
 		}
 	}
+	alien, err := m.aliens(ctx)
+	if err != nil {
+		return err
+	}
 	for _, key := range views {
-		if used[key] {
+		if id, _, _ := strings.Cut(key, "-"); used[key] || alien[id] {
 			continue
 		}
 		if err := m.Images.RemoveImageMount(ctx, key); err != nil {
@@ -102,6 +107,22 @@ func (m *Manager) sweepViews(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// aliens are the containers on record that this build could not load, a newer daemon's
+// perhaps: what they have is left alone.
+func (m *Manager) aliens(ctx context.Context) (map[string]bool, error) {
+	records, err := m.store.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	alien := map[string]bool{}
+	for _, r := range records {
+		if _, err := m.all.Get(r.ID); err != nil {
+			alien[r.ID] = true
+		}
+	}
+	return alien, nil
 }
 
 func (m *Manager) resume(ctx context.Context, c *Container) {

@@ -74,6 +74,7 @@ type Manager struct {
 
 	mu    sync.Mutex
 	byKey map[string]*Sandbox
+	alien []string // IDs of pods whose records this build cannot read
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc

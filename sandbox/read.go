@@ -194,6 +194,9 @@ func (m *Manager) CollectNetworks(ctx context.Context) error {
 		}
 		live = append(live, att)
 	}
+	for _, id := range m.alien { // somebody else's, a newer daemon's perhaps
+		live = append(live, cni.Attachment{PodID: id})
+	}
 	return m.Network.GC(ctx, live)
 }
 

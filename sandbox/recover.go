@@ -32,6 +32,7 @@ func (m *Manager) Load(ctx context.Context) error {
 		s, err := m.load(r)
 		if err != nil {
 			klog.FromContext(ctx).Error(err, "Cannot read a pod's record; the pod is left alone", "id", r.id)
+			m.alien = append(m.alien, r.id)
 			continue
 		}
 		m.add(s)

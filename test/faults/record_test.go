@@ -43,7 +43,7 @@ func TestNewerRecord(t *testing.T) {
 		rewrite(t, d, pod.ID, c.ID, `"version":9`, `"version":1`)
 		d.Kill(t)
 		d.Start(t)
-		if got := c.Output(t, "ip -4 -o addr show dev eth0 | wc -l"); got != "1\n" {
+		if got := c.Output(t, "ip addr show dev eth0 | grep -c 'inet '"); got != "1\n" {
 			t.Errorf("addresses after all that: %q", got)
 		}
 	})
