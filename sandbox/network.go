@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -151,6 +152,13 @@ func (m *Manager) detached(s *Sandbox) bool {
 	return s.HostNetwork() || s.record.Detached
 }
 
+// keepsNetwork says that the network namespace has to stay for a CNI DEL that is owed:
+// some plugins find in it what they have to take back, the bridge plugin the addresses
+// of its masquerading rules.
+func (m *Manager) keepsNetwork(s *Sandbox) bool {
+	return s.Config != nil && !m.detached(s)
+}
+
 // retryDetach puts the DEL into the background queue. When it succeeds for a pod
 // that is otherwise gone, the record goes too.
 func (m *Manager) retryDetach(s *Sandbox) {
@@ -164,9 +172,9 @@ func (m *Manager) retryDetach(s *Sandbox) {
 		s.set(func() { s.record.Detached = true })
 		var err error
 		if s.Phase() == Removed {
-			err = m.store.delete(ctx, s.ID)
+			err = m.deleteDetached(ctx, s)
 		} else {
-			err = m.save(ctx, s, func(r *Record) { r.Detached = true })
+			err = errors.Join(m.removeNamespaces(ctx, s), m.save(ctx, s, func(r *Record) { r.Detached = true }))
 		}
 		if err != nil {
 			klog.FromContext(ctx).Error(err, "Cannot note that a CNI DEL has succeeded; it is repeated at the next start", "id", s.ID)

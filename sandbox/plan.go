@@ -83,13 +83,25 @@ func (m *Manager) createRecord(ctx context.Context, s *Sandbox) error {
 // is owed: the effect has to be gone first.
 func (m *Manager) deleteRecord(ctx context.Context, s *Sandbox) error {
 	if m.detached(s) {
-		return m.store.delete(ctx, s.ID)
+		return m.deleteDetached(ctx, s)
 	}
 	if err := m.saveIfRecorded(ctx, s, func(r *Record) { r.Phase = Removed }); err != nil {
 		return err
 	}
 	m.retryDetach(s)
 	return nil
+}
+
+// deleteDetached deletes the record of a pod that no CNI DEL is owed for any more, after
+// what was kept for the DEL.
+func (m *Manager) deleteDetached(ctx context.Context, s *Sandbox) error {
+	if err := m.removeNamespaces(ctx, s); err != nil {
+		return err
+	}
+	if err := m.removeDirectory(ctx, s); err != nil {
+		return err
+	}
+	return m.store.delete(ctx, s.ID)
 }
 
 func (m *Manager) createDirectory(_ context.Context, s *Sandbox) error {
@@ -100,6 +112,9 @@ func (m *Manager) createDirectory(_ context.Context, s *Sandbox) error {
 }
 
 func (m *Manager) removeDirectory(_ context.Context, s *Sandbox) error {
+	if m.keepsNetwork(s) {
+		return nil
+	}
 	if err := os.RemoveAll(m.paths.Pod(s.ID)); err != nil {
 		return fmt.Errorf("remove the pod's directory: %w", err)
 	}
@@ -128,7 +143,11 @@ func (m *Manager) createNamespaces(ctx context.Context, s *Sandbox) error {
 	return netns.Create(ctx, spec)
 }
 
+// removeNamespaces lets go of the pod's namespaces, unless a CNI DEL is owed.
 func (m *Manager) removeNamespaces(ctx context.Context, s *Sandbox) error {
+	if m.keepsNetwork(s) {
+		return nil
+	}
 	return netns.Remove(ctx, m.paths.PodNamespaces(s.ID))
 }
 

@@ -97,6 +97,10 @@ func podName(pod *runtimeapi.PodSandboxConfig) string {
 	return fmt.Sprintf("%s/%s", pod.GetMetadata().GetNamespace(), pod.GetMetadata().GetName())
 }
 
+// oldVersion of the runtime specification is for runtimes that do not say which ones they
+// know: some refuse every other (crun up to 1.8).
+const oldVersion = "1.0.2"
+
 // base is the handler's base spec, or Berth's own, with everything that the
 // steps rely on being there.
 func base(in Input) *specs.Spec {
@@ -120,6 +124,9 @@ func base(in Input) *specs.Spec {
 		s.Mounts = defaultMounts()
 	}
 	s.Version = specs.Version
+	if !in.Runtime.Features.Known {
+		s.Version = oldVersion
+	}
 	// Relative to the bundle, where every shim mounts the snapshot.
 	s.Root.Path = "rootfs"
 	// The pod's UTS namespace has its hostname already.

@@ -129,7 +129,7 @@ func hierarchies() ([]string, error) {
 func otherPods(scope Scope) []string {
 	var ids []string
 	for _, p := range allProcesses() {
-		if p.name != "berth-shim" || scope.owns(p) {
+		if !strings.Contains(p.name, "shim") || scope.owns(p) {
 			continue
 		}
 		for n, arg := range p.args {
