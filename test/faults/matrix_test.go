@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/test/daemon"
 	"github.com/berth-run/berth/test/host"
@@ -242,7 +243,19 @@ func (w *world) loseContainerd(ctx context.Context, point string, answer <-chan 
 		return true, err
 	}
 	<-answer // whatever it says, the request can be made again
-	return true, nil
+	return true, w.awaitContainerd(ctx)
+}
+
+// awaitContainerd returns when the daemon has found a containerd that was started again:
+// pulling an image that is there asks it.
+func (w *world) awaitContainerd(ctx context.Context) error {
+	r := &runtimeapi.PullImageRequest{Image: &runtimeapi.ImageSpec{Image: commonImages[0]}}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		_, err := w.d.Image.PullImage(ctx, r)
+		if err == nil || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // breakStart breaks the daemon while it starts.
