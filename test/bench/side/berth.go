@@ -42,7 +42,7 @@ func (h *Host) newBerth(s *Side, external bool) error {
 		path: filepath.Join(s.Dir, "bin", "berthd"), log: filepath.Join(s.Dir, "berthd.log"),
 		args: []string{
 			"--config", config, "--root", filepath.Join(h.data(s), "root"), "--state", state,
-			"--cni-conf-dir", filepath.Join(s.Dir, "net.d"), "--cni-bin-dir", h.shared("cni"),
+			"--cni-conf-dir", filepath.Join(s.Dir, "cni", "net.d"), "--cni-bin-dir", h.shared("cni"),
 			"--registry-config-dir", h.Certs,
 		},
 	}

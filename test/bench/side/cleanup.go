@@ -108,7 +108,7 @@ func discard(dir, data string) error {
 	for _, below := range []string{data, dir} {
 		errs = append(errs, unmountBelow(below))
 	}
-	errs = append(errs, removeBridges(id+"-"), acct.RemovePod("/"+id))
+	errs = append(errs, removeRules(id+"-"), removeBridges(id+"-"), acct.RemovePod("/"+id))
 	if data != "" {
 		errs = append(errs, os.RemoveAll(data))
 	}

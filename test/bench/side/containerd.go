@@ -33,7 +33,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.monitor.cont
   stats_collect_period = "%[5]s"
 [plugins.'io.containerd.cri.v1.runtime'.cni]
   bin_dirs = ["%[6]s"]
-  conf_dir = "%[7]s/net.d"
+  conf_dir = "%[7]s/cni/net.d"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
   runtime_path = "%[7]s/bin/containerd-shim-runc-v2"

@@ -26,7 +26,7 @@ const conflist = `{
 func (h *Host) writeNetwork(s *Side, number int) error {
 	s.Bridge = fmt.Sprintf("%s-%d", h.id, number)
 	s.Subnet = fmt.Sprintf("10.%d.%d.0/20", h.network, number*16)
-	dir := filepath.Join(s.Dir, "net.d")
+	dir := filepath.Join(s.Dir, "cni", "net.d")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
