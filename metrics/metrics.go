@@ -64,7 +64,7 @@ func New(build Build) *Metrics {
 		Images:   newImages(reg),
 		Sessions: newSessions(reg),
 		Exits:    newExits(reg),
-		Task:     newCalls(reg, "berth_task", "containerd's task service, and so of the shims behind it"),
+		Task:     newCalls(reg, "berth_task", "containerd's task service (and so of the shims behind it)"),
 		Shim:     newCalls(reg, "berth_shim", "the shims' control sockets"),
 	}
 }
