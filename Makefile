@@ -32,7 +32,7 @@ demo: deps build busybox ## run a pod of two containers and show what it does
 #
 # gcc, libc6-dev, libseccomp-dev, pkg-config: runc.     iptables, nftables: CNI plugins.
 # bzip2, xz-utils: the source of the tests' busybox.    iproute2, procps, util-linux: the tests.
-# crun: a second OCI runtime, for the tests of runtime handlers.
+# crun: a second OCI runtime, for the tests of runtime handlers. prometheus: for the tests of metrics, make test alone.
 
 DEBS := ca-certificates gcc libc6-dev libseccomp-dev pkg-config iptables nftables \
 	bzip2 crun iproute2 mount procps util-linux xz-utils
@@ -139,6 +139,7 @@ build/busybox: test/images/busybox/build.sh
 # and fails when something was that test/summary/skips.txt does not expect. Unit tests run with the
 # race detector; the tests of a whole daemon one package after the other, they share the host.
 .PHONY: test
+test: DEBS += prometheus
 test: deps build busybox ## run all tests, the CRI validation suite included
 	@mkdir -p build; { rc=0; \
 	$(GO) test -race -json -timeout 20m $$($(GO) list ./... | grep -v /test/) || rc=1; \

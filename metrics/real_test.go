@@ -92,7 +92,7 @@ func TestRealLoad(t *testing.T) {
 		// Other tests share two processors, so less than half a core is possible.
 		"half a core": nano > 100e6 && nano < 560e6,
 		// One that never gets its half is hardly held up.
-		"throttled":   c.CPU.Throttled > 0 && c.CPU.Periods >= c.CPU.Throttled,
+		"throttled": c.CPU.Throttled > 0 && c.CPU.Periods >= c.CPU.Throttled,
 		// The race detector keeps as much again and more for its own use.
 		"memory held": st.Memory.RssBytes.Value >= held && st.Memory.RssBytes.Value < 4*held,
 		"working set": st.Memory.WorkingSetBytes.Value >= held && st.Memory.WorkingSetBytes.Value <= st.Memory.UsageBytes.Value,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -161,5 +162,22 @@ func TestFormats(t *testing.T) {
 	}
 	if r, err := stream.Recv(); err != nil || len(r.GetPodSandboxMetrics()) != 1 {
 		t.Errorf("StreamPodSandboxMetrics: %v %v", r, err)
+	}
+}
+
+// Whatever a daemon shows is in the documentation.
+func TestDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, address := endpoint(t, daemon.Options{})
+	d.RunPod(t).Run(t)
+	for line := range strings.Lines(get(t, "http://"+address+"/metrics", "")) {
+		name, ok := strings.CutPrefix(line, "# TYPE ")
+		name, _, _ = strings.Cut(name, " ")
+		if ok && !strings.HasPrefix(name, "go_") && !strings.HasPrefix(name, "process_") && !strings.Contains(string(doc), "| `"+name+"` |") {
+			t.Errorf("docs/metrics.md does not have %s", name)
+		}
 	}
 }

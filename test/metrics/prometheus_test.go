@@ -120,3 +120,22 @@ func TestPromtool(t *testing.T) {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
 }
+
+// Rules and alerts do what their tests say.
+func TestRules(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("needs promtool of Debian's package prometheus")
+	}
+	for _, args := range [][]string{
+		{"check", "config", "--syntax-only", "prometheus.yml"},
+		{"check", "rules", "berth-rules.yml", "berth-alerts.yml"},
+		{"test", "rules", "berth-tests.yml"},
+	} {
+		cmd := exec.Command(promtool, args...)
+		cmd.Dir = "../../deploy/prometheus"
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+}
