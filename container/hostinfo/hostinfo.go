@@ -20,6 +20,8 @@ type Info struct {
 	SwapTotal uint64
 	// Seccomp is true where the kernel filters system calls.
 	Seccomp bool
+	// NoX32 is true where the kernel is known to run no programs of the x32 ABI.
+	NoX32 bool
 	// AppArmor is true where AppArmor is enabled in the kernel.
 	AppArmor bool
 	// AppArmorParser is true where apparmor_parser is installed, which loading

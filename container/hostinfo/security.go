@@ -57,6 +57,7 @@ func statusHex(status, field string) (uint64, error) {
 func (d *detector) security(mounts []*mountinfo.Info) {
 	// Present exactly where the kernel has SECCOMP_FILTER (4.14 and newer).
 	d.info.Seccomp = exists(d.proc("sys/kernel/seccomp/actions_avail"))
+	d.info.NoX32 = d.noX32()
 
 	enabled := d.text(d.sys("module/apparmor/parameters/enabled"))
 	d.info.AppArmor = strings.HasPrefix(enabled, "Y") && isDir(d.sys("kernel/security/apparmor"))

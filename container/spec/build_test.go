@@ -2,6 +2,7 @@ package spec
 
 import (
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -203,6 +204,19 @@ func TestSeccompSources(t *testing.T) {
 		got := build(t, in).Spec.Linux.Seccomp
 		if (got == nil) != (c.want == "") || (got != nil && got.DefaultAction != c.want) {
 			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}
+
+// TestDefaultSeccompKnowsTheKernelsABIs: rules for an ABI that does not exist only cost time.
+func TestDefaultSeccompKnowsTheKernelsABIs(t *testing.T) {
+	for _, without := range []bool{false, true} {
+		in := input()
+		in.Host.NoX32 = without
+		in.Defaults.Seccomp = SeccompRuntimeDefault
+		got := build(t, in).Spec.Linux.Seccomp.Architectures
+		if runtime.GOARCH == "amd64" && (slices.Contains(got, specs.ArchX32) == without || !slices.Contains(got, specs.ArchX86)) {
+			t.Errorf("without x32 %t: %v", without, got)
 		}
 	}
 }

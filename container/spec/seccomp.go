@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/contrib/seccomp"
@@ -38,8 +39,19 @@ func (b *builder) seccomp() error {
 		b.s.Linux.Seccomp, err = b.localSeccomp(p.GetLocalhostRef())
 		return err
 	}
-	b.s.Linux.Seccomp = seccomp.DefaultProfile(b.s)
+	b.s.Linux.Seccomp = b.defaultSeccomp()
 	return nil
+}
+
+// defaultSeccomp is containerd's profile. Without the x32 ABI in the kernel it need not be told what
+// that may do: to make a filter of it takes the OCI runtime a third of the 30 ms of CPU that a
+// filter for three ABIs costs, at every start and every exec.
+func (b *builder) defaultSeccomp() *specs.LinuxSeccomp {
+	p := seccomp.DefaultProfile(b.s)
+	if b.in.Host.NoX32 {
+		p.Architectures = slices.DeleteFunc(p.Architectures, func(a specs.Arch) bool { return a == specs.ArchX32 })
+	}
+	return p
 }
 
 // unsetSeccomp is for requests without a profile: the base spec's, or the
@@ -52,7 +64,7 @@ func (b *builder) unsetSeccomp() error {
 		b.warn("The node's default seccomp profile is not applied: %v.", err)
 		return nil
 	}
-	b.s.Linux.Seccomp = seccomp.DefaultProfile(b.s)
+	b.s.Linux.Seccomp = b.defaultSeccomp()
 	return nil
 }
 
