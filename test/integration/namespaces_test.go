@@ -99,7 +99,10 @@ func TestUserNamespace(t *testing.T) {
 		if err := os.Chmod(dir, 0o777); err != nil {
 			t.Fatal(err)
 		}
-		c := pod.RunWith(t, mount, daemon.WithShell("id -u; touch /mnt/file /file; sleep 1000"))
+		c := pod.RunWith(t, mount, daemon.WithShell("id -u; touch /mnt/file /file; sleep 1000"),
+			security(func(s *runtimeapi.LinuxContainerSecurityContext) {
+				s.Capabilities = &runtimeapi.Capability{AddCapabilities: []string{"NET_ADMIN"}}
+			}))
 		c.WaitLog(t, "0\n")
 		if got := c.Output(t, "cat /proc/self/uid_map; stat -c %u /file /bin/busybox"); strings.Join(strings.Fields(got), " ") != "0 100000 65536 0 0" {
 			t.Errorf("mapping, owner of a new file and of the image's: %q", got)
