@@ -101,7 +101,7 @@ func TestVerifyRandomDamage(t *testing.T) {
 	root, whole := database(t)
 	path := metadataFile(root)
 	found := 0
-	const rounds = 100
+	const rounds = 15
 	for n := range rounds {
 		random := rand.New(rand.NewPCG(uint64(n), 0))
 		b := bytes.Clone(whole)
