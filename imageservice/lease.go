@@ -32,7 +32,11 @@ func (s *Service) lease(ctx context.Context, kind, what string) (context.Context
 	release := func(collect bool) error {
 		rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.RemoveTimeout)
 		defer cancel()
-		return s.dropLease(rctx, l, collect)
+		err := s.dropLease(rctx, l, collect)
+		if err != nil {
+			s.dropLater(l, collect)
+		}
+		return err
 	}
 	return leases.WithLease(ctx, l.ID), release, nil
 }
@@ -47,6 +51,29 @@ func (s *Service) dropLease(ctx context.Context, l leases.Lease, collect bool) e
 		return fmt.Errorf("releasing lease %s: %w", l.ID, err)
 	}
 	return nil
+}
+
+// leaseRetry is how often the release of a lease is tried again.
+const leaseRetry = time.Second
+
+// dropLater releases a lease that could not be while containerd was away. A daemon that
+// ends before leaves it to the next one.
+func (s *Service) dropLater(l leases.Lease, collect bool) {
+	s.wg.Go(func() {
+		for {
+			select {
+			case <-time.After(leaseRetry):
+			case <-s.ctx.Done():
+				return
+			}
+			ctx, cancel := context.WithTimeout(s.ctx, s.opts.RemoveTimeout)
+			err := s.dropLease(ctx, l, collect)
+			cancel()
+			if err == nil {
+				return
+			}
+		}
+	})
 }
 
 // collect runs a garbage collection and waits for it. containerd starts one with
