@@ -59,7 +59,7 @@ func StartPrometheus(t testing.TB, target string) *Prometheus {
 		logFile.Close()
 	})
 	Eventually(t, 20*time.Second, "Prometheus scrapes the daemon", func() bool {
-		v, ok := p.try(`up{job="berth"}`)
+		v, ok := p.Query(`up{job="berth"}`)
 		return ok && v == 1
 	})
 	return p
@@ -75,8 +75,8 @@ func freeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// try asks for a query with one result; false when it has none.
-func (p *Prometheus) try(query string) (float64, bool) {
+// Query asks for a query with one result; false when it has none.
+func (p *Prometheus) Query(query string) (float64, bool) {
 	resp, err := http.Get("http://" + p.address + "/api/v1/query?query=" + url.QueryEscape(query))
 	if err != nil {
 		return 0, false
@@ -103,7 +103,7 @@ func (p *Prometheus) Expect(t testing.TB, query string, low, high float64) {
 	t.Helper()
 	var last any = "nothing"
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(250 * time.Millisecond) {
-		if v, ok := p.try(query); ok {
+		if v, ok := p.Query(query); ok {
 			if last = v; v >= low && v <= high {
 				return
 			}
@@ -119,7 +119,7 @@ func (p *Prometheus) Expect(t testing.TB, query string, low, high float64) {
 func (p *Prometheus) ExpectNone(t testing.TB, query string) {
 	t.Helper()
 	Eventually(t, 20*time.Second, query+" is gone", func() bool {
-		v, ok := p.try("count(" + query + ") or vector(0)")
+		v, ok := p.Query("count(" + query + ") or vector(0)")
 		return ok && v == 0
 	})
 }
