@@ -45,6 +45,7 @@ func TestForeign(t *testing.T) {
 	if d := time.Since(start); d > foreignTimeout {
 		t.Errorf("a shim that hangs held everybody up for %s", d)
 	}
+	s.Close() // nobody is asked any more
 	close(asked)
 	for id := range asked {
 		if id == "c1" {
