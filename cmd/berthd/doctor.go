@@ -183,8 +183,8 @@ func alone(c *config.Config) bool {
 		case "berthd":
 			return false
 		case "berth-shim":
-			cwd, _ := os.Readlink(filepath.Join("/proc", e.Name(), "cwd"))
-			if !strings.HasPrefix(cwd, c.State+"/") {
+			cwd, err := os.Readlink(filepath.Join("/proc", e.Name(), "cwd"))
+			if err == nil && !strings.HasPrefix(cwd, c.State+"/") { // a zombie has none
 				return false
 			}
 		}
