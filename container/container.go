@@ -8,6 +8,7 @@ import (
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/berth-run/berth/index"
 	"github.com/berth-run/berth/sandbox"
 )
 
@@ -48,6 +49,8 @@ type Container struct {
 	stop      *stopper      // the Stop under way
 	inherited bool          // made by a former daemon, whose Start may have been cut off
 	foreign   *foreignIO    // streams of a container with a foreign shim
+
+	listed index.Cached // how lists show it
 }
 
 func newContainer(id string, pod *sandbox.Sandbox, config *runtimeapi.ContainerConfig, r Record) *Container {

@@ -7,8 +7,10 @@ import (
 	"sort"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/berth-run/berth/index"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
 )
@@ -18,22 +20,24 @@ func stateName(s runtimeapi.ContainerState) string {
 	return strings.ToLower(strings.TrimPrefix(s.String(), "CONTAINER_"))
 }
 
-// CRI is the container as a list shows it.
-func (c *Container) CRI() *runtimeapi.Container {
+// entry is the container as a list shows it.
+func (c *Container) entry() (index.Entry, error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return &runtimeapi.Container{
-		Id:           c.ID,
-		PodSandboxId: c.Pod.ID,
-		Metadata:     c.Config.GetMetadata(),
-		Image:        c.Config.GetImage(),
-		ImageRef:     c.record.ImageRef,
-		ImageId:      c.record.ImageID,
-		State:        c.state(),
-		CreatedAt:    c.CreatedAt.UnixNano(),
-		Labels:       c.Config.GetLabels(),
-		Annotations:  c.Config.GetAnnotations(),
-	}
+	return c.listed.Entry(int32(c.state()), func() proto.Message {
+		return &runtimeapi.Container{
+			Id:           c.ID,
+			PodSandboxId: c.Pod.ID,
+			Metadata:     c.Config.GetMetadata(),
+			Image:        c.Config.GetImage(),
+			ImageRef:     c.record.ImageRef,
+			ImageId:      c.record.ImageID,
+			State:        c.state(),
+			CreatedAt:    c.CreatedAt.UnixNano(),
+			Labels:       c.Config.GetLabels(),
+			Annotations:  c.Config.GetAnnotations(),
+		}
+	})
 }
 
 // Visible lists the containers that clients may see, oldest first.
@@ -49,14 +53,14 @@ func (m *Manager) Visible() []*Container {
 	return out
 }
 
-// List are the containers that a filter selects (CRI ListContainers). The IDs of a
-// filter may be unique prefixes; one that fits nothing selects nothing.
-func (m *Manager) List(f *runtimeapi.ContainerFilter) []*runtimeapi.Container {
+// List are the containers that a filter selects (CRI ListContainers), oldest first. The
+// IDs of a filter may be unique prefixes; one that fits nothing selects nothing.
+func (m *Manager) List(f *runtimeapi.ContainerFilter) ([]index.Entry, error) {
 	candidates := m.Visible()
 	if id := f.GetId(); id != "" {
 		c, err := m.all.Get(id)
 		if err != nil || c.isHidden() {
-			return nil
+			return nil, nil
 		}
 		candidates = []*Container{c}
 	}
@@ -64,25 +68,27 @@ func (m *Manager) List(f *runtimeapi.ContainerFilter) []*runtimeapi.Container {
 	if podID != "" {
 		pod, err := m.pods.Get(podID)
 		if err != nil {
-			return nil
+			return nil, nil
 		}
 		podID = pod.ID
 	}
-	out := make([]*runtimeapi.Container, 0, len(candidates))
+	out := make([]index.Entry, 0, len(candidates))
 	for _, c := range candidates {
 		if podID != "" && c.Pod.ID != podID {
 			continue
 		}
-		item := c.CRI()
-		if f.GetState() != nil && f.GetState().GetState() != item.State {
+		if !sandbox.HasLabels(c.Config.GetLabels(), f.GetLabelSelector()) {
 			continue
 		}
-		if !sandbox.HasLabels(item.Labels, f.GetLabelSelector()) {
-			continue
+		e, err := c.entry()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Name(), err)
 		}
-		out = append(out, item)
+		if f.GetState() == nil || int32(f.GetState().GetState()) == e.State {
+			out = append(out, e)
+		}
 	}
-	return out
+	return out, nil
 }
 
 // Status describes the container (CRI ContainerStatus).

@@ -8,6 +8,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/container"
+	"github.com/berth-run/berth/index"
 )
 
 // containers are the RPCs about containers.
@@ -39,13 +40,25 @@ func (c containers) RemoveContainer(ctx context.Context, r *runtimeapi.RemoveCon
 
 // ListContainers implements the RPC.
 func (c containers) ListContainers(_ context.Context, r *runtimeapi.ListContainersRequest) (*runtimeapi.ListContainersResponse, error) {
-	return &runtimeapi.ListContainersResponse{Containers: c.manager.List(r.GetFilter())}, nil
+	entries, err := c.manager.List(r.GetFilter())
+	if err != nil {
+		return nil, err
+	}
+	resp := &runtimeapi.ListContainersResponse{}
+	index.FillList(resp, entries)
+	return resp, nil
 }
 
 // StreamContainers implements the RPC (KEP-5825).
 func (c containers) StreamContainers(r *runtimeapi.StreamContainersRequest, s grpc.ServerStreamingServer[runtimeapi.StreamContainersResponse]) error {
-	return sendChunks(c.manager.List(r.GetFilter()), func(items []*runtimeapi.Container) *runtimeapi.StreamContainersResponse {
-		return &runtimeapi.StreamContainersResponse{Containers: items}
+	entries, err := c.manager.List(r.GetFilter())
+	if err != nil {
+		return err
+	}
+	return sendChunks(entries, func(some []index.Entry) *runtimeapi.StreamContainersResponse {
+		resp := &runtimeapi.StreamContainersResponse{}
+		index.FillList(resp, some)
+		return resp
 	}, s.Send)
 }
 

@@ -8,6 +8,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/container"
+	"github.com/berth-run/berth/index"
 	"github.com/berth-run/berth/sandbox"
 )
 
@@ -38,13 +39,25 @@ func (p pods) RemovePodSandbox(ctx context.Context, r *runtimeapi.RemovePodSandb
 
 // ListPodSandbox implements the RPC.
 func (p pods) ListPodSandbox(_ context.Context, r *runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
-	return &runtimeapi.ListPodSandboxResponse{Items: p.manager.List(r.GetFilter())}, nil
+	entries, err := p.manager.List(r.GetFilter())
+	if err != nil {
+		return nil, err
+	}
+	resp := &runtimeapi.ListPodSandboxResponse{}
+	index.FillList(resp, entries)
+	return resp, nil
 }
 
 // StreamPodSandboxes implements the RPC (KEP-5825).
 func (p pods) StreamPodSandboxes(r *runtimeapi.StreamPodSandboxesRequest, s grpc.ServerStreamingServer[runtimeapi.StreamPodSandboxesResponse]) error {
-	return sendChunks(p.manager.List(r.GetFilter()), func(items []*runtimeapi.PodSandbox) *runtimeapi.StreamPodSandboxesResponse {
-		return &runtimeapi.StreamPodSandboxesResponse{PodSandboxes: items}
+	entries, err := p.manager.List(r.GetFilter())
+	if err != nil {
+		return err
+	}
+	return sendChunks(entries, func(some []index.Entry) *runtimeapi.StreamPodSandboxesResponse {
+		resp := &runtimeapi.StreamPodSandboxesResponse{}
+		index.FillList(resp, some)
+		return resp
 	}, s.Send)
 }
 

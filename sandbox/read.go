@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/cni"
 	"github.com/berth-run/berth/cri/streaming"
+	"github.com/berth-run/berth/index"
 )
 
 // State is the pod's state in the words of the CRI.
@@ -28,17 +30,20 @@ func (s *Sandbox) isHidden() bool {
 	return s.hidden
 }
 
-// CRI is the pod as a list shows it.
-func (s *Sandbox) CRI() *runtimeapi.PodSandbox {
-	return &runtimeapi.PodSandbox{
-		Id:             s.ID,
-		Metadata:       s.Config.GetMetadata(),
-		State:          s.State(),
-		CreatedAt:      s.CreatedAt.UnixNano(),
-		Labels:         s.Config.GetLabels(),
-		Annotations:    s.Config.GetAnnotations(),
-		RuntimeHandler: s.HandlerName,
-	}
+// entry is the pod as a list shows it.
+func (s *Sandbox) entry() (index.Entry, error) {
+	state := s.State()
+	return s.listed.Entry(int32(state), func() proto.Message {
+		return &runtimeapi.PodSandbox{
+			Id:             s.ID,
+			Metadata:       s.Config.GetMetadata(),
+			State:          state,
+			CreatedAt:      s.CreatedAt.UnixNano(),
+			Labels:         s.Config.GetLabels(),
+			Annotations:    s.Config.GetAnnotations(),
+			RuntimeHandler: s.HandlerName,
+		}
+	})
 }
 
 // Visible lists the pods that clients may see, oldest first.
@@ -54,29 +59,31 @@ func (m *Manager) Visible() []*Sandbox {
 	return out
 }
 
-// List are the pods that a filter selects (CRI ListPodSandbox). A filter's ID may
-// be a unique prefix; one that fits nothing selects nothing.
-func (m *Manager) List(f *runtimeapi.PodSandboxFilter) []*runtimeapi.PodSandbox {
+// List are the pods that a filter selects (CRI ListPodSandbox), oldest first. A
+// filter's ID may be a unique prefix; one that fits nothing selects nothing.
+func (m *Manager) List(f *runtimeapi.PodSandboxFilter) ([]index.Entry, error) {
 	candidates := m.Visible()
 	if id := f.GetId(); id != "" {
 		s, err := m.pods.Get(id)
 		if err != nil || s.isHidden() {
-			return nil
+			return nil, nil
 		}
 		candidates = []*Sandbox{s}
 	}
-	out := make([]*runtimeapi.PodSandbox, 0, len(candidates))
+	out := make([]index.Entry, 0, len(candidates))
 	for _, s := range candidates {
-		p := s.CRI()
-		if f.GetState() != nil && f.GetState().GetState() != p.State {
+		if !HasLabels(s.Config.GetLabels(), f.GetLabelSelector()) {
 			continue
 		}
-		if !HasLabels(p.Labels, f.GetLabelSelector()) {
-			continue
+		e, err := s.entry()
+		if err != nil {
+			return nil, fmt.Errorf("pod sandbox %s: %w", s.ID, err)
 		}
-		out = append(out, p)
+		if f.GetState() == nil || int32(f.GetState().GetState()) == e.State {
+			out = append(out, e)
+		}
 	}
-	return out
+	return out, nil
 }
 
 // HasLabels says whether labels has every pair of selector.

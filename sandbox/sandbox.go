@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/handler"
+	"github.com/berth-run/berth/index"
 	"github.com/berth-run/berth/shim"
 )
 
@@ -40,6 +41,8 @@ type Sandbox struct {
 	stopped bool          // Stop has begun: no new containers
 	shim    *shim.Process // nil for foreign shims, and after the stop
 	initPID uint32        // pid 1 of a shared PID namespace, 0 without one
+
+	listed index.Cached // how lists show it
 }
 
 // Phase is where the sandbox is in its life.

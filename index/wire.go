@@ -1,0 +1,55 @@
+package index
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// Entry is what a list of the CRI shows of an object.
+type Entry struct {
+	// State is the object's, in the numbers of the CRI.
+	State int32
+	// Wire is its element of the list, encoded, with tag and length. Not to be changed.
+	Wire []byte
+}
+
+// Cached keeps an object's entry: it is made anew only when the state has changed.
+// Kubelets list once a second, and next to nothing changes in between.
+type Cached struct{ last atomic.Pointer[Entry] }
+
+// Entry is the object's entry in this state; describe is called when there is none yet.
+func (c *Cached) Entry(state int32, describe func() proto.Message) (Entry, error) {
+	if e := c.last.Load(); e != nil && e.State == state {
+		return *e, nil
+	}
+	raw, err := proto.Marshal(describe())
+	if err != nil {
+		return Entry{}, fmt.Errorf("encode for a list: %w", err)
+	}
+	wire := protowire.AppendTag(make([]byte, 0, len(raw)+4), listField, protowire.BytesType)
+	e := &Entry{State: state, Wire: protowire.AppendBytes(wire, raw)}
+	c.last.Store(e)
+	return *e, nil
+}
+
+// listField is the number of the field that has the elements: the same in all responses
+// that list pods or containers.
+const listField = 1
+
+// FillList puts entries into a response whose elements are in field 1. It encodes to
+// them, although the message's own fields stay empty.
+func FillList(response proto.Message, entries []Entry) {
+	size := 0
+	for _, e := range entries {
+		size += len(e.Wire)
+	}
+	wire := make([]byte, 0, size)
+	for _, e := range entries {
+		wire = append(wire, e.Wire...)
+	}
+	// What a message does not know is encoded as it is.
+	response.ProtoReflect().SetUnknown(wire)
+}
