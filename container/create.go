@@ -122,7 +122,18 @@ func (m *Manager) create(ctx context.Context, pod *sandbox.Sandbox, config *runt
 	if err != nil {
 		return "", fmt.Errorf("container %q of %s: %w", config.GetMetadata().GetName(), podName(pod), err)
 	}
+	// Whoever stops or removes the pod waits for its containers, and so for this one. A
+	// pod that is stopped before it is known to have this one does not get it.
+	done, err := n.acquire(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer done()
 	m.add(n.Container)
+	if !pod.Ready() {
+		m.forget(n.Container)
+		return "", precondition("pod sandbox %s is not ready any more, no container can be made in it", pod.ID)
+	}
 	if err := m.planOf("CreateContainer", m.createPlan(n), call.SetStage).Up(ctx); err != nil {
 		m.settleFailed(ctx, n.Container, err)
 		return "", fmt.Errorf("%s: %w", n.Name(), err)

@@ -38,6 +38,9 @@ func (m *Manager) Start(ctx context.Context, id string) error {
 			return "", err
 		}
 		defer done()
+		if _, err := m.Get(c.ID); err != nil {
+			return "", err // removed while this waited
+		}
 		return c.ID, m.start(ctx, c, call)
 	})
 	return err

@@ -294,7 +294,8 @@ func badUnified(err error) bool {
 
 // refused says that the kernel does not take a value for a cgroup.
 func refused(err error) bool {
-	return badUnified(err) || err != nil && strings.Contains(err.Error(), unix.EINVAL.Error())
+	return badUnified(err) || err != nil && (strings.Contains(err.Error(), unix.EINVAL.Error()) ||
+		strings.Contains(err.Error(), unix.ERANGE.Error())) // a processor beyond what the kernel was built for
 }
 
 func mountsToProto(mounts []mount.Mount) []*types.Mount {
