@@ -38,7 +38,7 @@ func Expected() []Expectation {
 func Judge(t *testing.T, result *Result, expected []Expectation) {
 	t.Helper()
 	for _, spec := range result.Passed {
-		t.Run(shortName(spec.Name), func(*testing.T) {})
+		t.Run(shortName(spec.Name), func(t *testing.T) { t.Log("took", spec.Duration) })
 	}
 	for state, specs := range map[string][]Spec{"failed": result.Failed, "skipped itself": result.Skipped} {
 		for _, spec := range specs {
