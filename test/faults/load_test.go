@@ -22,8 +22,8 @@ import (
 
 const (
 	loadClients = 64
-	// listBound is for the 99th percentile of List calls under load, on a machine that
-	// has processors to spare; one that is busy otherwise gets patience.
+	// listBound is for the 99th percentile of List calls under load. It is a timing, and
+	// holds where nothing else runs: CI only reports what it was.
 	listBound = 50 * time.Millisecond
 )
 
@@ -56,7 +56,7 @@ func TestLoad(t *testing.T) {
 		p99 := took[len(took)*99/100]
 		t.Logf("%d calls, %d failed; %d lists, p50 %s, p99 %s, longest %s", calls.Load(), failures.Load(),
 			len(took), took[len(took)/2], p99, took[len(took)-1])
-		if p99 > listBound*patience() {
+		if all() && p99 > listBound {
 			t.Errorf("p99 of lists is %s", p99)
 		}
 		end, stop := context.WithTimeout(background(), 3*time.Minute)
@@ -73,15 +73,6 @@ func TestLoad(t *testing.T) {
 		}
 		healthy(t, d)
 	})
-}
-
-// patience is by how much bounds are stretched on a machine that has more to do than
-// processors to do it.
-func patience() time.Duration {
-	var load float64
-	raw, _ := os.ReadFile("/proc/loadavg")
-	_, _ = fmt.Sscan(string(raw), &load)
-	return time.Duration(1 + int(load/8))
 }
 
 // lists calls ListContainers and ListPodSandbox again and again, and returns how long each took.
