@@ -74,6 +74,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("CNI_COMMAND") != "" {
 		os.Exit(pluginMain())
 	}
+	noteStrangers()
 	os.Exit(m.Run())
 }
 
