@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -65,8 +66,14 @@ const (
 	criName, criTimestamp, criType, criLabelValues, criValue = 1, 2, 3, 4, 5
 )
 
+// lastSize is how long the last list was: what the next one gets room for, as growing it
+// step by step would cost twice that in garbage.
+var lastSize atomic.Int64
+
 func (p *pass) encodeCRI(families []family) *criMetrics {
-	c := &criMetrics{}
+	last := lastSize.Load()
+	c := &criMetrics{data: make([]byte, 0, last+last/16)}
+	defer func() { lastSize.Store(int64(len(c.data))) }()
 	e := &criEncoder{families: families}
 	var pod, ctr []byte
 	for _, ps := range p.pods {

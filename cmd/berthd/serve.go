@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"syscall"
@@ -21,6 +22,11 @@ import (
 // before it is ended with a dump of what it waits for.
 const stopMargin = 20 * time.Second
 
+// gcPercent is by how much the heap may grow before garbage is collected. The daemon's own
+// memory is what a node cannot give to pods, and it has far less to do than they have; with
+// Go's 100, polling 120 pods of two containers takes 20 MiB more. GOGC overrides it.
+const gcPercent = 40
+
 // serve loads the configuration, takes possession of the directories and runs
 // the daemon until a signal ends it.
 func serve(o *options) error {
@@ -30,6 +36,9 @@ func serve(o *options) error {
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("has to run as root: it makes namespaces, mounts and control groups")
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	logs := setUpLogging(c.Log, os.Stderr)
 	defer klog.Flush()
