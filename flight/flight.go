@@ -9,6 +9,8 @@ package flight
 import (
 	"context"
 	"fmt"
+	"sort"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +20,7 @@ import (
 
 // Call is one piece of work under way.
 type Call struct {
+	what    string
 	started time.Time
 	stage   atomic.Pointer[string]
 	done    chan struct{}
@@ -57,7 +60,7 @@ func (g *Group) Do(ctx context.Context, key, what string, fn func(context.Contex
 		if g.calls == nil {
 			g.calls = map[string]*Call{}
 		}
-		c = &Call{started: time.Now(), done: make(chan struct{})}
+		c = &Call{what: what, started: time.Now(), done: make(chan struct{})}
 		g.calls[key] = c
 		go g.run(context.WithoutCancel(ctx), key, what, c, fn)
 	}
@@ -103,7 +106,7 @@ func (g *Group) Len() int {
 }
 
 // Drain waits until no call is under way or ctx ends; calls that begin
-// meanwhile are waited for too.
+// meanwhile are waited for too. The error says what is still under way, and is ctx's.
 func (g *Group) Drain(ctx context.Context) error {
 	g.mu.Lock()
 	if len(g.calls) == 0 {
@@ -119,6 +122,18 @@ func (g *Group) Drain(ctx context.Context) error {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("%s: %w", g.describe(), ctx.Err())
 	}
+}
+
+// describe says what is under way.
+func (g *Group) describe() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var out []string
+	for _, c := range g.calls {
+		out = append(out, fmt.Sprintf("%s (stage %q, for %s)", c.what, c.Stage(), c.Age().Round(time.Millisecond)))
+	}
+	sort.Strings(out)
+	return strings.Join(out, ", ")
 }

@@ -215,7 +215,7 @@ func (d *parts) makePods(context.Context) error {
 	d.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), d.config.Pod.DrainTimeout.Duration)
 		defer cancel()
-		return errors.Join(d.pods.Close(ctx), d.containers.Close(ctx))
+		return errors.Join(interrupted(d.pods.Close(ctx)), interrupted(d.containers.Close(ctx)))
 	})
 	return nil
 }

@@ -77,16 +77,26 @@ func (d *parts) stop(server *grpc.Server) error {
 	stopped := make(chan struct{})
 	go func() { server.GracefulStop(); close(stopped) }()
 	d.feedEnd() // subscribers of events would hold GracefulStop up for ever
-	err := d.streaming.Close(ctx)
+	err := interrupted(d.streaming.Close(ctx))
 	select {
 	case <-stopped:
 	case <-ctx.Done():
 		server.Stop()
 	}
 	if d.exporter != nil {
-		err = errors.Join(err, d.exporter.Shutdown(ctx))
+		err = errors.Join(err, interrupted(d.exporter.Shutdown(ctx)))
 	}
 	return err
+}
+
+// interrupted takes the error of somebody who was to end within pod.drain_timeout and did
+// not. That is no failure of the daemon: the next start finishes or undoes what was begun.
+func interrupted(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	klog.Background().Info("Ending with work under way; the next start finishes or undoes it", "what", err.Error())
+	return nil
 }
 
 // announce says in a few plain lines where everything is.

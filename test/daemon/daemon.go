@@ -159,6 +159,10 @@ func (d *Daemon) PID() int { return d.berthd.pid() }
 // ContainerdPID is that of an external containerd, 0 while there is none.
 func (d *Daemon) ContainerdPID() int { return d.containerd.pid() }
 
+// SignsOfLife is how often berthd has told the watchdog that it lives; it does so when
+// its environment has WATCHDOG_USEC.
+func (d *Daemon) SignsOfLife() int64 { return d.berthd.beats.Load() }
+
 // Exited is closed when the berthd that runs now has ended.
 func (d *Daemon) Exited() <-chan struct{} { return d.berthd.exited }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -26,6 +27,7 @@ type process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
 	err    error // of Wait, once exited is closed
+	beats  atomic.Int64
 }
 
 // startProcess runs a program with its output appended to log, and returns when it is
@@ -76,8 +78,8 @@ func (p *process) run(notify io.Closer) error {
 }
 
 func (p *process) await(ctx context.Context, notify *net.UnixConn) error {
-	said := make(chan error, 1)
-	go func() { said <- readReady(notify) }()
+	said := make(chan error, 2)
+	go p.listen(notify, said)
 	select {
 	case err := <-said:
 		return err
@@ -97,16 +99,28 @@ func listenNotify(path string) (*net.UnixConn, error) {
 	return net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 }
 
-func readReady(conn *net.UnixConn) error {
+// listen takes what the process says: that it is ready, which goes to said, and then
+// that it lives, until it ends.
+func (p *process) listen(conn *net.UnixConn, said chan<- error) {
 	buf := make([]byte, 4096)
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
-			return err
+			select {
+			case said <- err:
+			default:
+			}
+			return
 		}
 		for line := range strings.Lines(string(buf[:n])) {
-			if strings.TrimSpace(line) == "READY=1" {
-				return nil
+			switch strings.TrimSpace(line) {
+			case "READY=1":
+				select {
+				case said <- nil:
+				default: // again, after a reload
+				}
+			case "WATCHDOG=1":
+				p.beats.Add(1)
 			}
 		}
 	}
