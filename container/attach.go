@@ -68,3 +68,11 @@ func (m *Manager) ReopenLog(ctx context.Context, id string) error {
 	}
 	return nil
 }
+
+// writer is w, or nil: a nil *T in an interface is not nil.
+func writer(w io.WriteCloser) io.Writer {
+	if w == nil {
+		return nil
+	}
+	return w
+}

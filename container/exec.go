@@ -32,7 +32,7 @@ func (m *Manager) ExecSync(ctx context.Context, id string, cmd []string, timeout
 		run, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	code, err = m.exec(run, c, cmd, streaming.IO{Stdout: out, Stderr: errOut}, m.Config.Container.ExecDrainTimeout.Duration)
+	code, err = m.exec(run, c, cmd, streaming.IO{Stdout: out, Stderr: errOut}, false)
 	if err != nil && ctx.Err() == nil && run.Err() != nil {
 		err = fmt.Errorf("command %q in %s did not end within %s and was killed: %w", cmd, c.Name(), timeout, context.DeadlineExceeded)
 	}
@@ -40,13 +40,14 @@ func (m *Manager) ExecSync(ctx context.Context, id string, cmd []string, timeout
 }
 
 // Exec runs a command with the client's streams until it ends (CRI Exec). It lives
-// no longer than ctx.
+// no longer than ctx. The client gets all output, however slowly it takes it; output that a
+// child still holds open is waited for as long as some comes within each drain timeout.
 func (m *Manager) Exec(ctx context.Context, id string, cmd []string, streams streaming.IO) (uint32, error) {
 	c, err := m.NeedRunning(id, "run a command in it")
 	if err != nil {
 		return 0, err
 	}
-	return m.exec(ctx, c, cmd, streams, m.Config.Container.ExecDrainTimeout.Duration)
+	return m.exec(ctx, c, cmd, streams, true)
 }
 
 // NeedRunning finds a container that has to run for what is asked.
@@ -62,13 +63,14 @@ func (m *Manager) NeedRunning(id, purpose string) (*Container, error) {
 }
 
 // exec is one command in a container, from its FIFOs to their removal.
-func (m *Manager) exec(ctx context.Context, c *Container, cmd []string, streams streaming.IO, drain time.Duration) (uint32, error) {
+func (m *Manager) exec(ctx context.Context, c *Container, cmd []string, streams streaming.IO, patient bool) (uint32, error) {
 	process, err := m.execProcess(ctx, c, cmd, streams.TTY)
 	if err != nil {
 		return 0, err
 	}
-	e := &execution{m: m, c: c, id: execID(), cmd: cmd, process: process, streams: streams, drain: drain, started: make(chan struct{})}
-	e.caller = ctx
+	e := &execution{m: m, c: c, id: execID(), cmd: cmd, process: process, streams: streams, patient: patient, started: make(chan struct{}), over: make(chan struct{})}
+	e.caller, e.drain = ctx, m.Config.Container.ExecDrainTimeout.Duration
+	defer close(e.over)
 	plan := m.planOf("Exec", e.plan(), nil)
 	// What is begun comes to its end, whatever becomes of the caller.
 	own := context.WithoutCancel(ctx)

@@ -22,6 +22,9 @@ import (
 // execKillTimeout bounds how long an exec that was sent SIGKILL may take to end.
 const execKillTimeout = 10 * time.Second
 
+// minDrain is how often it is looked whether output still moves, whatever the configuration.
+const minDrain = 50 * time.Millisecond
+
 // execution is one command that was added to a container.
 type execution struct {
 	m       *Manager
@@ -31,11 +34,14 @@ type execution struct {
 	process *specs.Process
 	streams streaming.IO
 	drain   time.Duration
+	patient bool // drain counts from when output last moved
+	moved   movement
 	caller  context.Context // its end is the command's
 
 	fifos   cio.IO
 	pid     uint32
 	started chan struct{} // closed once it runs
+	over    chan struct{} // closed when nothing of it is left
 	ended   bool
 	code    uint32
 }
@@ -63,7 +69,7 @@ func (e *execution) open(context.Context) error {
 	if streams.Stdin != nil {
 		stdin = &closingReader{Reader: streams.Stdin, closed: e.closeStdin}
 	}
-	opts := []cio.Opt{cio.WithFIFODir(dir), cio.WithStreams(stdin, writer(streams.Stdout), writer(streams.Stderr))}
+	opts := []cio.Opt{cio.WithFIFODir(dir), cio.WithStreams(stdin, e.writer(streams.Stdout), e.writer(streams.Stderr))}
 	if streams.TTY {
 		opts = append(opts, cio.WithTerminal)
 	}
@@ -126,11 +132,12 @@ func (e *execution) end(ctx context.Context) error {
 	return nil
 }
 
-func writer(w io.WriteCloser) io.Writer {
+// writer notes what w takes. A nil *T in an interface is not nil, hence the detour.
+func (e *execution) writer(w io.WriteCloser) io.Writer {
 	if w == nil {
 		return nil
 	}
-	return w
+	return &observedWriter{w, &e.moved}
 }
 
 // closeStdin passes the end of the client's stdin on to the command: the shim
@@ -138,7 +145,7 @@ func writer(w io.WriteCloser) io.Writer {
 func (e *execution) closeStdin() {
 	select {
 	case <-e.started:
-	case <-e.m.ctx.Done():
+	case <-e.over:
 		return
 	}
 	_ = e.m.tasks.CloseStdin(e.m.ctx, e.c.ID, e.id)
@@ -164,7 +171,7 @@ func (e *execution) wait(context.Context) error {
 		case r := <-done:
 			e.ended, e.code = r.err == nil, r.exit.Code
 			if r.err == nil {
-				waitFor(ctx, e.fifos.Wait, e.drain)
+				e.awaitOutput(ctx)
 			}
 			return r.err
 		case size, ok := <-resize:
@@ -179,6 +186,27 @@ func (e *execution) wait(context.Context) error {
 	}
 }
 
+// awaitOutput waits until all output was passed on. What a child of the command holds open
+// is not waited for longer than the drain timeout.
+func (e *execution) awaitOutput(ctx context.Context) {
+	done := make(chan struct{})
+	go func() { e.fifos.Wait(); close(done) }()
+	for {
+		seen := e.moved.count.Load()
+		timer := time.NewTimer(max(e.drain, minDrain))
+		select {
+		case <-done:
+		case <-ctx.Done():
+		case <-timer.C:
+			if e.patient && (e.moved.busy.Load() > 0 || e.moved.count.Load() != seen) {
+				continue // a client that takes it slowly gets it all
+			}
+		}
+		timer.Stop()
+		return
+	}
+}
+
 func (e *execution) kill() {
 	ctx := context.WithoutCancel(e.m.ctx)
 	for _, dir := range e.m.Cgroups.Resolve(e.c.CgroupsPath) {
@@ -188,19 +216,5 @@ func (e *execution) kill() {
 	}
 	if err := e.m.tasks.Kill(ctx, e.c.ID, e.id, uint32(unix.SIGKILL), false); err != nil {
 		klog.FromContext(ctx).V(2).Info("Killing a command", "id", e.c.ID, "exec", e.id, "err", err)
-	}
-}
-
-// waitFor waits for fn, but no longer than limit or ctx. fn ends when its streams
-// are closed, which the caller does next.
-func waitFor(ctx context.Context, fn func(), limit time.Duration) {
-	done := make(chan struct{})
-	go func() { fn(); close(done) }()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-done:
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }

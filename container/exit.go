@@ -9,6 +9,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
+	"github.com/berth-run/berth/cgroup"
 	"github.com/berth-run/berth/shim"
 	"github.com/berth-run/berth/steps"
 )
@@ -77,13 +78,16 @@ func (m *Manager) noteExit(c *Container, e Exit) {
 		return
 	}
 	klog.FromContext(m.ctx).V(2).Info("Container has ended", "id", c.ID, "container", c.Name(), "code", e.Code, "reason", e.Reason)
-	m.running.Go(func() { m.cleanUp(c) })
+	c.mu.RLock()
+	cleaned := c.cleaned
+	c.mu.RUnlock()
+	m.running.Go(func() { m.cleanUp(c, cleaned) })
 }
 
 // cleanUp saves the exit and removes the task. What fails here is tried again when
 // the container is removed, and the exit is found again at the next start.
-func (m *Manager) cleanUp(c *Container) {
-	defer close(c.cleaned)
+func (m *Manager) cleanUp(c *Container, cleaned chan<- struct{}) {
+	defer close(cleaned)
 	ctx, cancel := m.bounded(m.ctx)
 	defer cancel()
 	release, err := c.acquire(ctx)
@@ -145,14 +149,25 @@ const lostCgroupTimeout = 10 * time.Second
 // processes have nobody to report to. What the shim wrote before it died counts.
 func (m *Manager) ShimLost(podID string) {
 	for _, c := range m.ofPod(podID) {
-		if c.State() == runtimeapi.ContainerState_CONTAINER_EXITED {
-			continue
+		if c.State() == runtimeapi.ContainerState_CONTAINER_EXITED || c.isHidden() {
+			continue // a hidden one has not been made yet
 		}
 		m.running.Go(func() { m.lost(c) })
 	}
 }
 
 func (m *Manager) lost(c *Container) {
+	if c.PID() == 0 {
+		// It may be about to start, in another shim: its turn tells.
+		release, err := c.acquire(m.ctx)
+		if err != nil {
+			return
+		}
+		defer release()
+		if c.State() != runtimeapi.ContainerState_CONTAINER_CREATED {
+			return
+		}
+	}
 	r, err := m.statusFile(c)
 	switch {
 	case err == nil && r.State == shim.StateExited:
@@ -165,16 +180,39 @@ func (m *Manager) lost(c *Container) {
 	case err != nil && c.PID() == 0:
 		return // it was never started
 	}
-	ctx, cancel := context.WithTimeout(m.ctx, lostCgroupTimeout)
-	defer cancel()
 	paths := m.Cgroups.Resolve(c.CgroupsPath)
-	if err := m.Cgroups.KillAll(ctx, paths); err != nil {
-		klog.FromContext(ctx).Error(err, "Cannot end the processes of a container whose shim died", "id", c.ID)
+	if !m.killLost(c, paths) {
+		return // the next daemon finds it as this one did
 	}
 	m.noteExit(c, Exit{FinishedAt: time.Now(), Code: exitKilled, Reason: ReasonError,
 		Message: "the shim of the pod died; the container was ended because nobody could follow it any more"})
+	ctx, cancel := context.WithTimeout(m.ctx, lostCgroupTimeout)
+	defer cancel()
 	if err := m.Cgroups.Remove(ctx, paths); err != nil {
 		klog.FromContext(ctx).Error(err, "Cannot remove the cgroup of a container whose shim died", "id", c.ID)
+	}
+}
+
+// killLost ends the processes of a container whose shim died, however long that takes:
+// it has not ended before they have. It gives up when the daemon stops.
+func (m *Manager) killLost(c *Container, paths cgroup.Paths) bool {
+	for first := true; ; first = false {
+		ctx, cancel := context.WithTimeout(m.ctx, lostCgroupTimeout)
+		err := m.Cgroups.KillAll(ctx, paths)
+		cancel()
+		switch {
+		case err == nil:
+			return true
+		case m.ctx.Err() != nil:
+			return false
+		case first:
+			klog.FromContext(m.ctx).Error(err, "Cannot end the processes of a container whose shim died; trying on", "id", c.ID)
+		}
+		select {
+		case <-time.After(signalRetry):
+		case <-m.ctx.Done():
+			return false
+		}
 	}
 }
 

@@ -94,12 +94,21 @@ func New(o Options) *Manager {
 // SetPods gives the manager its pods; to be called once, before anything else.
 func (m *Manager) SetPods(pods *sandbox.Manager) { m.pods = pods }
 
-// Close waits for calls under way until ctx ends. Containers go on running.
+// Drain waits for calls under way until ctx ends; the error says which they are.
+func (m *Manager) Drain(ctx context.Context) error { return m.flights.Drain(ctx) }
+
+// Close ends what goes on in the background, and waits for it until ctx ends. Containers
+// go on running. Drain first: calls under way need it.
 func (m *Manager) Close(ctx context.Context) error {
-	err := m.flights.Drain(ctx)
 	m.cancel()
-	m.running.Wait()
-	return err
+	ended := make(chan struct{})
+	go func() { m.running.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("work in the background has not ended: %w", ctx.Err())
+	}
 }
 
 // Get finds a container by ID or unique prefix.

@@ -3,6 +3,7 @@ package container
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,16 +39,24 @@ func signalPID(pid int, id string, shim int, sig unix.Signal) error {
 }
 
 // killSession ends what a process started in its own session, as long as it is
-// still in the container's cgroup.
+// still in the container's cgroup, whose directory in some hierarchy dir is, or below.
 func killSession(dir string, leader int) error {
-	raw, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-	if os.IsNotExist(err) {
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		raw, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+		if err != nil {
+			return err
+		}
+		killThose(strings.Fields(string(raw)), leader)
 		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, field := range strings.Fields(string(raw)) {
+	})
+}
+
+// killThose ends the processes that are in the leader's session.
+func killThose(pids []string, leader int) {
+	for _, field := range pids {
 		pid, err := strconv.Atoi(field)
 		if err != nil || sessionOf(pid) != leader {
 			continue
@@ -61,7 +70,6 @@ func killSession(dir string, leader int) error {
 		}
 		unix.Close(fd)
 	}
-	return nil
 }
 
 // sessionOf is the session of a process, 0 when it is gone.

@@ -138,7 +138,7 @@ func (m *Manager) abandonStart(ctx context.Context, c *Container, pod *shim.Proc
 		return nil
 	}
 	err := pod.Client().Abandon(ctx, c.ID)
-	if errdefs.IsNotImplemented(err) || errdefs.IsUnavailable(err) {
+	if errdefs.IsNotImplemented(err) || (errdefs.IsUnavailable(err) && !pod.Alive()) {
 		return nil // a shim of an older build, or one that is gone with all it had
 	}
 	return err

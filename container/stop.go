@@ -240,6 +240,9 @@ func (m *Manager) remove(ctx context.Context, c *Container) error {
 			return "", err
 		}
 		defer release()
+		if _, err := m.Get(c.ID); err != nil {
+			return "", nil // it could not be made, and is gone
+		}
 		err = m.planOf("RemoveContainer", m.removePlan(c), call.SetStage).Down(ctx)
 		if err != nil && m.recorded(ctx, c) {
 			return "", fmt.Errorf("%s: %w", c.Name(), err)

@@ -53,7 +53,7 @@ func (m *Manager) update(ctx context.Context, c *Container, resources *runtimeap
 	}
 	if state == runtimeapi.ContainerState_CONTAINER_RUNNING {
 		if err := m.tasks.Update(ctx, c.ID, linux); err != nil {
-			return fmt.Errorf("%s: %w", c.Name(), err)
+			return fmt.Errorf("%s: %w", c.Name(), classifyUpdate(err))
 		}
 	}
 	inForce := spec.ToCRI(updated)

@@ -2,7 +2,9 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -18,9 +20,6 @@ import (
 // userFiles are the files that users and groups are looked up in. They belong to
 // the image, which never changes, so they are read once per image.
 var userFiles = []string{"/etc/passwd", "/etc/group"}
-
-// userFileLimit bounds each of them, in bytes.
-const userFileLimit = 1 << 20
 
 // userCacheSize is how many images' files are kept.
 const userCacheSize = 256
@@ -99,7 +98,11 @@ func (m *Manager) readUserFiles(ctx context.Context, image *imageservice.Image) 
 		return nil, err
 	}
 	defer root.Close()
-	return read(root), nil
+	files, err := read(root)
+	if errdefs.IsNotImplemented(err) { // a layer that only overlayfs itself can read
+		return m.readMounted(ctx, mounts)
+	}
+	return files, err
 }
 
 // readMounted is for snapshotters whose layers are no directories.
@@ -111,17 +114,22 @@ func (m *Manager) readMounted(ctx context.Context, mounts []mount.Mount) (cached
 			return err
 		}
 		defer root.Close()
-		files = read(root)
-		return nil
+		files, err = read(root)
+		return err
 	})
 	return files, err
 }
 
-func read(root users.FS) cachedFS {
+// read keeps what does not change with the next try: contents, that there is no such file,
+// and that what there is cannot be used.
+func read(root users.FS) (cachedFS, error) {
 	files := cachedFS{}
 	for _, path := range userFiles {
-		content, err := root.ReadFile(path, userFileLimit)
+		content, err := root.ReadFile(path, users.MaxFileSize)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err) {
+			return nil, err
+		}
 		files[path] = cachedFile{content, err}
 	}
-	return files
+	return files, nil
 }

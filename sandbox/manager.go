@@ -102,16 +102,24 @@ func New(o Options, workloads Workloads) *Manager {
 	return m
 }
 
-// Close waits for calls under way until ctx ends and stops following shims. Pods
-// go on running.
+// Drain waits for calls under way until ctx ends; the error says which they are.
+func (m *Manager) Drain(ctx context.Context) error { return m.flights.Drain(ctx) }
+
+// Close ends what goes on in the background, and waits for it until ctx ends. Pods
+// go on running. Drain first: calls under way need it.
 func (m *Manager) Close(ctx context.Context) error {
-	err := m.flights.Drain(ctx)
 	m.cancel()
-	m.running.Wait()
-	return err
+	ended := make(chan struct{})
+	go func() { m.running.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("work in the background has not ended: %w", ctx.Err())
+	}
 }
 
-// Get finds a pod by ID or unique prefix, hidden ones excepted.
+// Get finds a pod by ID or unique prefix, also one that is being made or removed.
 func (m *Manager) Get(id string) (*Sandbox, error) {
 	s, err := m.pods.Get(id)
 	if err != nil {
@@ -158,7 +166,7 @@ func (m *Manager) save(ctx context.Context, s *Sandbox, change func(*Record)) er
 	if err := m.store.update(ctx, s.ID, &r); err != nil {
 		return err
 	}
-	s.set(func() { s.record = r })
+	s.set(func() { change(&s.record) })
 	return nil
 }
 

@@ -57,10 +57,14 @@ func (m *Manager) EnsureShim(ctx context.Context, s *Sandbox) (*shim.Process, er
 	if m.serves(p) {
 		return p, nil
 	}
-	if p != nil && p.Alive() {
+	switch {
+	case p == nil:
+	case p.Alive():
 		if err := m.endUnreachable(ctx, s, p); err != nil {
 			return nil, err
 		}
+	default:
+		m.shimLost(s, p) // its follower has not noticed yet, and leaves when there is another
 	}
 	if !s.Ready() {
 		return nil, fmt.Errorf("pod sandbox %s is not ready: %w", s.ID, errdefs.ErrFailedPrecondition)

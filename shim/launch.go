@@ -152,6 +152,10 @@ func start(ctx context.Context, spec LaunchSpec, i info) (_ *Process, err error)
 	if errdefs.IsNotFound(err) {
 		err = fmt.Errorf("%s ended at once, see %s: %w", spec.Binary, stderr.Name(), errdefs.ErrUnavailable)
 	}
+	if err != nil {
+		_ = cmd.Process.Kill() // nobody would know of it
+		go reap()
+	}
 	return p, err
 }
 

@@ -65,14 +65,14 @@ type Plan struct {
 
 // Up does the plan. When a step fails, everything is undone, steps that have
 // not been reached included: their undo finds nothing. The error names the step;
-// an error of undoing is joined to it.
+// the text of an error of undoing follows.
 func (p Plan) Up(ctx context.Context) error {
 	err := p.Root.up(ctx, &run{plan: p})
 	if err == nil {
 		return nil
 	}
 	if undo := p.Down(context.WithoutCancel(ctx)); undo != nil {
-		return errors.Join(err, fmt.Errorf("undoing: %w", undo))
+		return fmt.Errorf("%w\nundoing: %v", err, undo) // the class is that of what failed first
 	}
 	return err
 }

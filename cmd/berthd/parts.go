@@ -91,6 +91,9 @@ func (d *parts) close() error {
 	return errors.Join(errs...)
 }
 
+// closeTimeout bounds waiting for what goes on in the background at the end.
+const closeTimeout = 5 * time.Second
+
 func (d *parts) onClose(fn func() error) { d.closers = append(d.closers, fn) }
 
 func (d *parts) makeDirectories(context.Context) error {
@@ -215,7 +218,11 @@ func (d *parts) makePods(context.Context) error {
 	d.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), d.config.Pod.DrainTimeout.Duration)
 		defer cancel()
-		return errors.Join(interrupted(d.pods.Close(ctx)), interrupted(d.containers.Close(ctx)))
+		// Calls need both managers until the last of them has ended.
+		err := errors.Join(interrupted(d.pods.Drain(ctx)), interrupted(d.containers.Drain(ctx)))
+		ctx, cancel = context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		return errors.Join(err, interrupted(d.pods.Close(ctx)), interrupted(d.containers.Close(ctx)))
 	})
 	return nil
 }

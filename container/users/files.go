@@ -17,10 +17,11 @@ import (
 const (
 	passwdPath = "/etc/passwd"
 	groupPath  = "/etc/group"
-	// maxFileSize bounds what an image can make the daemon read; a hundred thousand
-	// users fit.
-	maxFileSize = 16 << 20
 )
+
+// MaxFileSize bounds, in bytes, what an image can make the daemon read of either file; a
+// hundred thousand users fit.
+const MaxFileSize = 16 << 20
 
 // database is the image's passwd and group file, each read at most once.
 type database struct {
@@ -34,7 +35,7 @@ func (db *database) file(path string, data *[]byte, have *bool) ([]byte, error) 
 	if *have || db.root == nil {
 		return *data, nil
 	}
-	read, err := db.root.ReadFile(path, maxFileSize)
+	read, err := db.root.ReadFile(path, MaxFileSize)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errdefs.IsNotFound(err) {
 		return nil, err
 	}

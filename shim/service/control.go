@@ -93,7 +93,9 @@ func (c *control) handle(conn *net.UnixConn) {
 			c.svc.shutdown()
 		}
 	default:
-		reply(conn, api.Response{}, c.do(req))
+		err := c.do(req)
+		_ = conn.SetDeadline(time.Now().Add(requestTimeout)) // some take longer than that
+		reply(conn, api.Response{}, err)
 	}
 }
 

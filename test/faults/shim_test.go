@@ -105,6 +105,30 @@ func TestShimKilled(t *testing.T) {
 	})
 }
 
+// TestShimKilledAtStart: a container that is started at the very moment at which the shim
+// dies gets another shim, or fails; the others of the pod end all the same.
+func TestShimKilledAtStart(t *testing.T) {
+	either(t, func(t *testing.T, d *daemon.Daemon) {
+		watched(t, d)
+		for range 4 {
+			pod := d.RunPod(t)
+			running, next := pod.Run(t), pod.Create(t)
+			must(t, unix.Kill(shimPID(t, d, pod.ID), unix.SIGKILL))
+			_, err := d.Runtime.StartContainer(daemon.Context(t), &runtimeapi.StartContainerRequest{ContainerId: next.ID})
+			if st := running.WaitExited(t); st.GetExitCode() != 137 {
+				t.Errorf("exit code %d, %s: %s", st.GetExitCode(), st.GetReason(), st.GetMessage())
+			}
+			if err != nil {
+				t.Logf("the container was not started: %v", err)
+			} else if got := next.Output(t, "hostname"); got != "berth-test\n" {
+				t.Errorf("the container that was started: hostname %q", got)
+			}
+			pod.Remove(t)
+		}
+		healthy(t, d)
+	})
+}
+
 // TestShimKilledWhileDown: the same while no daemon is there to see it.
 func TestShimKilledWhileDown(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon.Daemon) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
@@ -103,6 +104,34 @@ func TestExecStreams(t *testing.T) {
 			err = s.exec(ctx, c, remotecommand.StreamOptions{Stdout: &out, Stderr: &errOut}, "/no/such/program")
 			if err == nil || !strings.Contains(err.Error(), "/no/such/program") {
 				t.Errorf("a program that is missing: %v", err)
+			}
+		})
+	})
+}
+
+// slowWriter is a client behind a thin link: at first it takes nothing at all.
+type slowWriter struct {
+	got   int
+	until time.Time
+}
+
+func (w *slowWriter) Write(b []byte) (int, error) {
+	time.Sleep(time.Until(w.until)) // this is the fault, not a wait for something
+	w.got += len(b)
+	return len(b), nil
+}
+
+// TestExecSlowClient: a client that takes the output long after the command has ended
+// gets all of it.
+func TestExecSlowClient(t *testing.T) {
+	both(t, func(t *testing.T, d *daemon.Daemon) {
+		c := d.RunPod(t).Run(t)
+		eachProtocol(t, d, func(t *testing.T, s *streamer) {
+			const size = 1 << 20
+			out := &slowWriter{until: time.Now().Add(2500 * time.Millisecond)}
+			err := s.exec(daemon.Context(t), c, remotecommand.StreamOptions{Stdout: out}, "head", "-c", fmt.Sprint(size), "/dev/zero")
+			if err != nil || out.got != size {
+				t.Errorf("%d bytes of %d, %v", out.got, size, err)
 			}
 		})
 	})
