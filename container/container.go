@@ -129,6 +129,14 @@ func (c *Container) LogPath() string {
 	return filepath.Join(dir, file)
 }
 
+// logRoot is the directory that the log stays below, empty when nothing is logged.
+func (c *Container) logRoot() string {
+	if c.LogPath() == "" {
+		return ""
+	}
+	return filepath.Clean(c.Pod.Config.GetLogDirectory())
+}
+
 func (c *Container) isHidden() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -26,7 +26,7 @@ func (m *Manager) openForeign(_ context.Context, c *Container) error {
 	if !c.Pod.Handler.Foreign {
 		return nil
 	}
-	f, err := newForeignIO(m.foreignDir(c), c.LogPath(), m.Config.Container.MaxLogLineSize, c.Config.GetStdin(), c.Config.GetTty())
+	f, err := newForeignIO(m.foreignDir(c), c.logRoot(), c.LogPath(), m.Config.Container.MaxLogLineSize, c.Config.GetStdin(), c.Config.GetTty())
 	if err != nil {
 		return fmt.Errorf("open the container's streams: %w", err)
 	}

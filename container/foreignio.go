@@ -52,7 +52,7 @@ type foreignChunk struct {
 	data   []byte
 }
 
-func newForeignIO(dir, logPath string, maxLine int, stdin, tty bool) (_ *foreignIO, err error) {
+func newForeignIO(dir, logRoot, logPath string, maxLine int, stdin, tty bool) (_ *foreignIO, err error) {
 	f := &foreignIO{dir: dir, tty: tty, clients: map[*foreignClient]struct{}{}, ended: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -63,7 +63,7 @@ func newForeignIO(dir, logPath string, maxLine int, stdin, tty bool) (_ *foreign
 		return nil, err
 	}
 	if logPath != "" {
-		if f.log, err = crilog.Open(logPath); err != nil {
+		if f.log, err = crilog.Open(logRoot, logPath); err != nil {
 			return nil, err
 		}
 	}

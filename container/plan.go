@@ -121,11 +121,29 @@ func (m *Manager) createDirectories(_ context.Context, c *Container) error {
 		return fmt.Errorf("create the container's directory: %w", err)
 	}
 	if log := c.LogPath(); log != "" {
-		if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
+		if err := makeLogDirectory(c.logRoot(), filepath.Dir(log)); err != nil {
 			return fmt.Errorf("create the directory of the log: %w", err)
 		}
 	}
 	return nil
+}
+
+// makeLogDirectory makes dir, which lies in the pod's log directory root. A container that
+// can write there may have put links in the way: none leads out of root.
+func makeLogDirectory(root, dir string) error {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return err
+	}
+	rel, err := filepath.Rel(root, dir)
+	if err != nil || rel == "." {
+		return err
+	}
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return r.MkdirAll(rel, 0o755)
 }
 
 func (m *Manager) removeDirectories(_ context.Context, c *Container) error {

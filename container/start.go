@@ -148,6 +148,7 @@ func (m *Manager) abandonStart(ctx context.Context, c *Container, pod *shim.Proc
 func (m *Manager) ioConfig(c *Container) shim.IOConfig {
 	return shim.IOConfig{
 		LogPath:      c.LogPath(),
+		LogRoot:      c.logRoot(),
 		StatusFile:   m.paths.ContainerStatus(c.ID),
 		MaxLineBytes: m.Config.Container.MaxLogLineSize,
 		Stdin:        c.Config.GetStdin(),

@@ -28,6 +28,9 @@ const (
 type IOConfig struct {
 	// LogPath is the absolute path of the CRI log file; empty means that nothing is logged.
 	LogPath string
+	// LogRoot is a directory that the way to the log file must not leave, not by symbolic links
+	// either: the pod's log directory. Empty means that all directories are trusted.
+	LogRoot string
 	// StatusFile is the absolute path at which the shim keeps the container's Record; its
 	// directory must exist. Empty means that the record is kept in memory only.
 	StatusFile string
@@ -43,7 +46,7 @@ type IOConfig struct {
 
 // Validate reports the first field that the shim would refuse, as errdefs.ErrInvalidArgument.
 func (c IOConfig) Validate() error {
-	for _, f := range []struct{ name, path string }{{"log path", c.LogPath}, {"status file", c.StatusFile}} {
+	for _, f := range []struct{ name, path string }{{"log path", c.LogPath}, {"log root", c.LogRoot}, {"status file", c.StatusFile}} {
 		if f.path != "" && (!filepath.IsAbs(f.path) || filepath.Clean(f.path) != f.path || strings.ContainsRune(f.path, 0)) {
 			return fmt.Errorf("shim I/O: %s %q must be a clean absolute path: %w", f.name, f.path, errdefs.ErrInvalidArgument)
 		}
@@ -62,8 +65,10 @@ func (c IOConfig) Validate() error {
 // berth:///var/log/pods/x/0.log?status=/run/berth/containers/id/status.json&tty=1.
 func (c IOConfig) URI() string {
 	q := url.Values{}
-	if c.StatusFile != "" {
-		q.Set("status", c.StatusFile)
+	for name, value := range map[string]string{"status": c.StatusFile, "log-root": c.LogRoot} {
+		if value != "" {
+			q.Set(name, value)
+		}
 	}
 	if c.MaxLineBytes != 0 {
 		q.Set("max-line", strconv.Itoa(c.MaxLineBytes))
@@ -93,6 +98,7 @@ func ParseIOConfig(stdout string) (c IOConfig, ok bool, err error) {
 	q := u.Query()
 	c = IOConfig{
 		LogPath:    u.Path,
+		LogRoot:    q.Get("log-root"),
 		StatusFile: q.Get("status"),
 		Stdin:      q.Get("stdin") == "1",
 		StdinOnce:  q.Get("stdin-once") == "1",

@@ -53,7 +53,7 @@ func content(entries []entry, stream string) string {
 func open(t testing.TB) (*File, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "0.log")
-	f, err := Open(path)
+	f, err := Open("", path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{dir, fifo, filepath.Join(dir, "missing", "0.log")} {
-		if f, err := Open(path); err == nil {
+		if f, err := Open("", path); err == nil {
 			f.Close()
 			t.Errorf("Open(%s) succeeded", path)
 		}
@@ -258,7 +258,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "0.log")
-	f, err := Open(path)
+	f, err := Open("", path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +292,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	f, err := Open(filepath.Join(b.TempDir(), "log"))
+	f, err := Open("", filepath.Join(b.TempDir(), "log"))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -305,5 +305,37 @@ func BenchmarkWrite(b *testing.B) {
 		if st, _ := f.f.Stat(); st.Size() > 256<<20 {
 			f.f.Truncate(0)
 		}
+	}
+}
+
+// TestOpenStaysBelowRoot: a directory that was replaced by a link leads nowhere else.
+func TestOpenStaysBelowRoot(t *testing.T) {
+	root, outside := t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(root, "c"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := Open(root, filepath.Join(root, "link", "0.log")); err == nil {
+		f.Close()
+		t.Error("opened a file outside of the root")
+	}
+	if left, _ := os.ReadDir(outside); len(left) > 0 {
+		t.Errorf("made %v", left)
+	}
+	f, err := Open(root, filepath.Join(root, "c", "0.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := os.Rename(filepath.Join(root, "c"), filepath.Join(root, "moved")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(root, "c")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Reopen(); err == nil {
+		t.Error("reopened outside of the root")
 	}
 }

@@ -3,6 +3,7 @@ package crilog
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // File is a CRI log file which several streams of one container write to and which can be reopened
 // while they do.
 type File struct {
-	path string
+	root, path string
 
 	mu  sync.Mutex // held while writing
 	f   *os.File
@@ -50,21 +51,26 @@ type Stats struct {
 }
 
 // Open opens (or makes, with mode 0640) the log file at path. A symbolic link, or anything else that
-// is not a regular file, is refused: containers may be able to write to log directories.
-func Open(path string) (*File, error) {
-	f, err := openLog(path)
+// is not a regular file, is refused, and so is a way below the directory root that leaves it:
+// containers may be able to write to log directories. Without a root, every directory is trusted.
+func Open(root, path string) (*File, error) {
+	f, err := openLog(root, path)
 	if err != nil {
 		return nil, err
 	}
-	l := &File{path: path, f: f}
+	l := &File{root: root, path: path, f: f}
 	l.bufs.New = func() any { return new([bufBytes]byte) }
 	return l, nil
 }
 
 // openLog opens without following a last symbolic link and without blocking on a FIFO.
-func openLog(path string) (*os.File, error) {
-	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
-	fd, err := retryOpen(path, flags)
+func openLog(root, path string) (*os.File, error) {
+	dir, err := openDir(root, path)
+	if err != nil {
+		return nil, fmt.Errorf("open log file %s: %w", path, err)
+	}
+	defer dir.Close()
+	fd, err := retryOpen(int(dir.Fd()), filepath.Base(path))
 	if err != nil {
 		return nil, fmt.Errorf("open log file %s: %w", path, err)
 	}
@@ -84,9 +90,27 @@ func openLog(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-func retryOpen(path string, flags int) (int, error) {
+// openDir opens the directory of path, without leaving root where there is one.
+func openDir(root, path string) (*os.File, error) {
+	if root == "" {
+		return os.Open(filepath.Dir(path))
+	}
+	rel, err := filepath.Rel(root, filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return r.Open(rel)
+}
+
+func retryOpen(dir int, name string) (int, error) {
+	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 	for {
-		fd, err := unix.Open(path, flags, 0o640)
+		fd, err := unix.Openat(dir, name, flags, 0o640)
 		if err != unix.EINTR {
 			return fd, err
 		}
@@ -99,7 +123,7 @@ func (l *File) Path() string { return l.path }
 // Reopen opens the path anew, after the file was renamed away. Entries are never divided between
 // the files. When opening fails the old file stays in use.
 func (l *File) Reopen() error {
-	f, err := openLog(l.path)
+	f, err := openLog(l.root, l.path)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func (p *plumbing) runtimeStreams() ociruntime.Streams {
 // plumb opens the log and makes the container's streams.
 func (c *container) plumb() (p plumbing, err error) {
 	if c.cfg.LogPath != "" {
-		if c.log, err = crilog.Open(c.cfg.LogPath); err != nil {
+		if c.log, err = crilog.Open(c.cfg.LogRoot, c.cfg.LogPath); err != nil {
 			return p, err
 		}
 	}
