@@ -110,7 +110,7 @@ type Container struct {
 	// longer lines are split and tagged P.
 	MaxLogLineSize int `toml:"max_log_line_size"`
 	// How long ExecSync goes on reading output that a child of the command holds
-	// open, once the command itself has ended.
+	// open, once the command itself has ended; Exec as long as some comes in each such time.
 	ExecDrainTimeout Duration `toml:"exec_drain_timeout"`
 	// Most output of ExecSync that is kept, for each of stdout and stderr, in
 	// bytes; the rest is read and dropped.
