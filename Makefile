@@ -190,7 +190,7 @@ install: build ## install below PREFIX (/usr/local) with a systemd unit; DESTDIR
 		$(DESTDIR)$(PREFIX)/libexec/berth
 	install $(CNI_BINS) $(DESTDIR)/opt/cni/bin
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' deploy/berth.service >$(DESTDIR)/etc/systemd/system/berth.service
-	install -m 644 deploy/crictl.yaml $(DESTDIR)/etc/crictl.yaml
+	[[ -e $(DESTDIR)/etc/crictl.yaml ]] || install -m 644 deploy/crictl.yaml $(DESTDIR)/etc/crictl.yaml
 
 .PHONY: clean
 clean: ## remove what was built

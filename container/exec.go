@@ -32,11 +32,47 @@ func (m *Manager) ExecSync(ctx context.Context, id string, cmd []string, timeout
 		run, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	code, err = m.exec(run, c, cmd, streaming.IO{Stdout: out, Stderr: errOut}, false)
+	code, over, err := m.execBounded(run, c, cmd, streaming.IO{Stdout: out, Stderr: errOut})
+	if !over {
+		return nil, nil, 0, err
+	}
 	if err != nil && ctx.Err() == nil && run.Err() != nil {
 		err = fmt.Errorf("command %q in %s did not end within %s and was killed: %w", cmd, c.Name(), timeout, context.DeadlineExceeded)
 	}
 	return out.Bytes(), errOut.Bytes(), code, err
+}
+
+// execUndo is how long a caller whose time is up waits for the command to be killed and
+// taken away, which takes milliseconds where nothing hangs.
+const execUndo = 2 * time.Second
+
+// execBounded is exec, but returns soon after ctx has ended also when the shim or the OCI
+// runtime hangs. The command is then not over: what is left of it is undone in the
+// background, and its streams are still in use.
+func (m *Manager) execBounded(ctx context.Context, c *Container, cmd []string, streams streaming.IO) (code uint32, over bool, err error) {
+	done := make(chan struct{})
+	var result struct {
+		code uint32
+		err  error
+	}
+	m.running.Go(func() {
+		defer close(done)
+		result.code, result.err = m.exec(ctx, c, cmd, streams, false)
+	})
+	select {
+	case <-done:
+		return result.code, true, result.err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(execUndo)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return result.code, true, result.err
+	case <-timer.C:
+		return 0, false, fmt.Errorf("command %q in %s was to be killed, and the container's runtime does not answer; it goes on in the background: %w",
+			cmd, c.Name(), ctx.Err())
+	}
 }
 
 // Exec runs a command with the client's streams until it ends (CRI Exec). It lives

@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/containerd/v2/version"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
@@ -165,7 +166,8 @@ func clearSnapshotters(ic *plugin.InitContext) {
 		if !ok {
 			continue
 		}
-		if err := cleaner.Cleanup(ic.Context); err != nil {
+		// Before its first snapshot a snapshotter has no records to compare with.
+		if err := cleaner.Cleanup(ic.Context); err != nil && !errdefs.IsNotFound(err) {
 			log.G(ic.Context).WithError(err).WithField("snapshotter", name).Warn("could not remove directories of snapshots that do not exist")
 		}
 	}

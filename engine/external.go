@@ -3,17 +3,22 @@ package engine
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
+	"k8s.io/klog/v2"
 )
 
 // openExternal dials a containerd that somebody else runs. The dial itself is
 // lazy and reconnects for ever, so a restart of that containerd is survived.
 func openExternal(ctx context.Context, o Options) (*Engine, error) {
 	address := strings.TrimPrefix(o.External, "unix://")
+	if _, err := os.Stat(address); err != nil {
+		klog.FromContext(ctx).Info("Waiting for containerd", "address", address, "reason", err.Error(), "atMost", startTimeout)
+	}
 	client, err := containerd.New(address, containerd.WithDefaultNamespace(Namespace), containerd.WithTimeout(startTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("connect to containerd at %s (is it running, and is the address in [containerd] right?): %w", address, err)
@@ -26,7 +31,10 @@ func openExternal(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if err != nil {
 		_ = client.Close()
-		return nil, fmt.Errorf("containerd at %s does not serve: %w", address, err)
+		if _, serr := os.Stat(address); serr != nil {
+			err = fmt.Errorf("%w: %w", serr, err)
+		}
+		return nil, fmt.Errorf("containerd at %s (is it running, and is the address in [containerd] right?) does not serve: %w", address, err)
 	}
 	e := &Engine{
 		Client:       client,

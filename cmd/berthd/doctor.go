@@ -26,6 +26,7 @@ import (
 const doctorHelp = `Compares what Berth has on record with what is on the host: directories, sockets, mounts,
 network interfaces and addresses, control groups, shims, snapshots and leases. What has no
 record is listed, and removed with --fix. It can be run beside a daemon that is at work.
+An instance that was moved wants the same --config, --root and --state as its daemon.
 
 Exit codes: 0 nothing found, or all of it removed; 1 something found, or not removed.`
 
@@ -62,6 +63,10 @@ func newDoctorCommand(o *options) *cobra.Command {
 
 // examine does the work of the command.
 func examine(ctx context.Context, c *config.Config, w io.Writer, asJSON, fix bool) error {
+	// Looking must not make what is looked for.
+	if _, err := os.Stat(c.Root); err != nil {
+		return fmt.Errorf("there is no instance of berthd here: %w; one that was moved wants the flags or the --config that it was started with", err)
+	}
 	d, running, err := newDoctor(c)
 	if err != nil {
 		return err

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/test/daemon"
@@ -176,6 +178,28 @@ func TestShimStopped(t *testing.T) {
 			t.Errorf("removing the pod took %s", took)
 		}
 		quick(t, d)
+		healthy(t, d)
+	})
+}
+
+// TestExecShimStopped: a command's timeout holds although the shim does not answer, and
+// nothing of the command is left once it does.
+func TestExecShimStopped(t *testing.T) {
+	either(t, func(t *testing.T, d *daemon.Daemon) {
+		watched(t, d)
+		pod := d.RunPod(t)
+		c := pod.Run(t)
+		shim := shimPID(t, d, pod.ID)
+		must(t, unix.Kill(shim, unix.SIGSTOP))
+		begin := time.Now()
+		_, err := d.Runtime.ExecSync(daemon.Context(t), &runtimeapi.ExecSyncRequest{ContainerId: c.ID, Cmd: []string{"true"}, Timeout: 1})
+		if status.Code(err) != codes.DeadlineExceeded || time.Since(begin) > 20*time.Second {
+			t.Errorf("after %s: %v", time.Since(begin), err)
+		}
+		must(t, unix.Kill(shim, unix.SIGCONT))
+		if got := c.Output(t, "echo works"); got != "works\n" {
+			t.Errorf("afterwards: %q", got)
+		}
 		healthy(t, d)
 	})
 }
