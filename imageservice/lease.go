@@ -18,15 +18,22 @@ const leaseLabel = "berth.run/image-lease"
 // collection until release. release(true) also runs a collection and waits for
 // it, which removes what the lease held. It works when ctx has ended.
 func (s *Service) lease(ctx context.Context, kind, what string) (context.Context, func(collect bool) error, error) {
-	ls := s.client.LeasesService()
-	l, err := ls.Create(ctx,
-		leases.WithID("berth-"+kind+"-"+rand.Text()),
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	id := "berth-" + kind + "-" + rand.Text()
+	// A caller that leaves must not leave open whether there is a lease.
+	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	l, err := s.client.LeasesService().Create(cctx,
+		leases.WithID(id),
 		leases.WithLabels(map[string]string{leaseLabel: kind + " " + what}),
 		// The daemon may die; Recover cleans up then, and this is the net
 		// under it.
 		leases.WithExpiration(s.opts.PullTimeout+time.Hour),
 	)
 	if err != nil {
+		s.dropLater(leases.Lease{ID: id}, false) // an external containerd may have made it all the same
 		return nil, nil, fmt.Errorf("creating a lease: %w", err)
 	}
 	release := func(collect bool) error {
