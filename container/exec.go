@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/cri/streaming"
+	"github.com/berth-run/berth/flight"
 )
 
 // ExecSync runs a command and returns its output and exit code (CRI ExecSync). With
@@ -32,10 +33,7 @@ func (m *Manager) ExecSync(ctx context.Context, id string, cmd []string, timeout
 		run, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	code, over, err := m.execBounded(run, c, cmd, streaming.IO{Stdout: out, Stderr: errOut})
-	if !over {
-		return nil, nil, 0, err
-	}
+	code, err = m.execBounded(run, c, cmd, streaming.IO{Stdout: out, Stderr: errOut})
 	if err != nil && ctx.Err() == nil && run.Err() != nil {
 		err = fmt.Errorf("command %q in %s did not end within %s and was killed: %w", cmd, c.Name(), timeout, context.DeadlineExceeded)
 	}
@@ -47,32 +45,20 @@ func (m *Manager) ExecSync(ctx context.Context, id string, cmd []string, timeout
 const execUndo = 2 * time.Second
 
 // execBounded is exec, but returns soon after ctx has ended also when the shim or the OCI
-// runtime hangs. The command is then not over: what is left of it is undone in the
-// background, and its streams are still in use.
-func (m *Manager) execBounded(ctx context.Context, c *Container, cmd []string, streams streaming.IO) (code uint32, over bool, err error) {
-	done := make(chan struct{})
-	var result struct {
-		code uint32
-		err  error
-	}
-	m.running.Go(func() {
-		defer close(done)
-		result.code, result.err = m.exec(ctx, c, cmd, streams, false)
+// runtime hangs. What is left of the command is then undone in the background.
+func (m *Manager) execBounded(ctx context.Context, c *Container, cmd []string, streams streaming.IO) (uint32, error) {
+	wait, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(execUndo, leave) })()
+	var code uint32 // not to be read before the flight has ended without an error
+	_, err := m.flights.Do(wait, "exec/"+execID(), "a command in "+c.Name(), func(context.Context, *flight.Call) (_ string, err error) {
+		code, err = m.exec(ctx, c, cmd, streams, false)
+		return "", err
 	})
-	select {
-	case <-done:
-		return result.code, true, result.err
-	case <-ctx.Done():
+	if err != nil {
+		return 0, err
 	}
-	timer := time.NewTimer(execUndo)
-	defer timer.Stop()
-	select {
-	case <-done:
-		return result.code, true, result.err
-	case <-timer.C:
-		return 0, false, fmt.Errorf("command %q in %s was to be killed, and the container's runtime does not answer; it goes on in the background: %w",
-			cmd, c.Name(), ctx.Err())
-	}
+	return code, nil
 }
 
 // Exec runs a command with the client's streams until it ends (CRI Exec). It lives
