@@ -10,6 +10,8 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-run/berth/engine"
 )
 
 // files are the directories and sockets of pods and containers.
@@ -22,6 +24,7 @@ func (d *Doctor) files(context.Context) ([]Finding, error) {
 		"pipes":                  d.Paths.FIFOs(),
 		"runc state":             filepath.Join(d.Paths.RuncRoot(), "k8s.io"),
 		"shim socket":            d.Paths.Shims(),
+		"bundle":                 filepath.Join(d.Paths.ContainerdState(), engine.PodTasksDir, engine.Namespace),
 		"containerd bundle":      filepath.Join(d.Paths.ContainerdState(), "io.containerd.runtime.v2.task", "k8s.io"),
 		"containerd bundle data": filepath.Join(d.Paths.ContainerdRoot(), "io.containerd.runtime.v2.task", "k8s.io"),
 	} {

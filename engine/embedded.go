@@ -44,6 +44,7 @@ func EmbeddedVersion() string {
 func openEmbedded(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{Address: o.Address, TTRPCAddress: o.Address + ".ttrpc", Embedded: true}
 	registerClientPlugin(func(c *containerd.Client) { e.Client = c })
+	servePodTasks(o)
 
 	cfg := embeddedConfig(o)
 	if err := prepareDirs(ctx, cfg, o); err != nil {

@@ -161,7 +161,7 @@ func (c *Client) call(ctx context.Context, req api.Request) (_ *api.Response, er
 	defer func() { end(err) }()
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	conn, err := c.dial(ctx)
+	conn, err := c.dial(ctx, req.Op)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (c *Client) open(ctx context.Context, req api.Request) (_ *conn, err error)
 	defer func() { end(err) }()
 	actx, cancel := withDeadline(ctx)
 	defer cancel()
-	conn, err := c.dial(actx)
+	conn, err := c.dial(actx, req.Op)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +191,13 @@ func (c *Client) open(ctx context.Context, req api.Request) (_ *conn, err error)
 	return conn, nil
 }
 
-func (c *Client) dial(ctx context.Context) (*conn, error) {
+// Sizes of read buffers. A pod's watch lasts as long as the pod, and is silent nearly always.
+const (
+	readBuffer  = 4 << 10
+	watchBuffer = 512
+)
+
+func (c *Client) dial(ctx context.Context, op api.Op) (*conn, error) {
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, "unix", c.path)
 	if err != nil {
@@ -200,7 +206,11 @@ func (c *Client) dial(ctx context.Context) (*conn, error) {
 		}
 		return nil, fmt.Errorf("shim at %s: connect: %w: %w", c.path, err, errdefs.ErrUnavailable)
 	}
-	conn := &conn{UnixConn: nc.(*net.UnixConn), r: bufio.NewReaderSize(nc, 4<<10), path: c.path}
+	size := readBuffer
+	if op == api.OpWatch {
+		size = watchBuffer
+	}
+	conn := &conn{UnixConn: nc.(*net.UnixConn), r: bufio.NewReaderSize(nc, size), path: c.path}
 	conn.tie(ctx)
 	return conn, nil
 }

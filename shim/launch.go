@@ -135,13 +135,15 @@ func start(ctx context.Context, spec LaunchSpec, i info) (_ *Process, err error)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	reap := func() { _ = cmd.Wait() }
-	i.PID = cmd.Process.Pid
+	// Not cmd.Wait: that would keep the command, with its environment, for as long as the pod lives.
+	process := cmd.Process
+	reap := func() { _, _ = process.Wait() }
+	i.PID = process.Pid
 	if _, i.StartTime, err = procStat(i.PID); err == nil {
 		err = i.write()
 	}
 	if err != nil {
-		_ = cmd.Process.Kill()
+		_ = process.Kill()
 		reap()
 		return nil, err
 	}
@@ -153,7 +155,7 @@ func start(ctx context.Context, spec LaunchSpec, i info) (_ *Process, err error)
 		err = fmt.Errorf("%s ended at once, see %s: %w", spec.Binary, stderr.Name(), errdefs.ErrUnavailable)
 	}
 	if err != nil {
-		_ = cmd.Process.Kill() // nobody would know of it
+		_ = process.Kill() // nobody would know of it
 		go reap()
 	}
 	return p, err

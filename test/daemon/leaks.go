@@ -8,6 +8,7 @@ import (
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/berth-run/berth/engine"
 	"github.com/berth-run/berth/test/host"
 )
 
@@ -35,7 +36,8 @@ func (d *Daemon) runningScope() host.Scope {
 	const bundles = "io.containerd.runtime.v2.task"
 	scope.SkipFiles = []string{containerdRoot, containerdState, d.Certs, d.Configuration.CDI.SpecDirs[0], d.Configuration.CNI.ConfDir}
 	scope.Files = append(scope.Files,
-		filepath.Join(containerdRoot, bundles, "k8s.io"), filepath.Join(containerdState, bundles, "k8s.io"))
+		filepath.Join(containerdRoot, bundles, "k8s.io"), filepath.Join(containerdState, bundles, "k8s.io"),
+		filepath.Join(containerdState, engine.PodTasksDir, engine.Namespace))
 	return scope
 }
 

@@ -11,14 +11,19 @@ import (
 // Use is what processes hold: memory in bytes, and open file descriptors.
 type Use struct {
 	PSS, RSS int64
-	FDs      int
+	// Anonymous is the part of RSS that is not the page cache of a file.
+	Anonymous int64
+	FDs       int
 	// Processes is how many there were.
 	Processes int
 }
 
 // Add sums up.
 func (u Use) Add(other Use) Use {
-	return Use{u.PSS + other.PSS, u.RSS + other.RSS, u.FDs + other.FDs, u.Processes + other.Processes}
+	return Use{
+		PSS: u.PSS + other.PSS, RSS: u.RSS + other.RSS, Anonymous: u.Anonymous + other.Anonymous,
+		FDs: u.FDs + other.FDs, Processes: u.Processes + other.Processes,
+	}
 }
 
 // UseOf is what these processes hold together. Processes that have ended hold nothing.
@@ -31,7 +36,10 @@ func UseOf(pids []int) Use {
 			continue
 		}
 		fds, _ := os.ReadDir(filepath.Join(dir, "fd"))
-		sum = sum.Add(Use{PSS: kilobytes(text, "Pss:"), RSS: kilobytes(text, "Rss:"), FDs: len(fds), Processes: 1})
+		sum = sum.Add(Use{
+			PSS: kilobytes(text, "Pss:"), RSS: kilobytes(text, "Rss:"), Anonymous: kilobytes(text, "Anonymous:"),
+			FDs: len(fds), Processes: 1,
+		})
 	}
 	return sum
 }

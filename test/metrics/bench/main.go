@@ -96,7 +96,11 @@ func measure(ctx context.Context, s *side.Side, o options, c *column) (err error
 	if err := n.lap(ctx, o.clients); err != nil {
 		return err
 	}
-	empty := n.memory()
+	logf("%s: the load of a kubelet with one pod", s.Name)
+	empty, err := n.kubelet(ctx, o.load/4)
+	if err != nil {
+		return err
+	}
 	logf("%s: starting %d pods", s.Name, o.pods)
 	if err := n.start(ctx, o.pods-1); err != nil {
 		return err
@@ -107,7 +111,12 @@ func measure(ctx context.Context, s *side.Side, o options, c *column) (err error
 	if err != nil {
 		return err
 	}
-	c.set("CPU under a kubelet's load", fmt.Sprintf("%.2f %% of a core", 100*busy))
+	c.set("CPU under a kubelet's load", fmt.Sprintf("%.2f %% of a core", 100*busy.core))
+	perPod := func(now, before int64) string {
+		return fmt.Sprintf("%.0f KiB", float64(now-before)/float64(o.pods-1)/1024)
+	}
+	c.set("memory of the daemon, a pod", perPod(busy.resident, empty.resident))
+	c.set("  of it not the page cache of the database", perPod(busy.anonymous, empty.anonymous))
 	if o.heap != "" && s.Debug != "" {
 		if err := n.profile(ctx, o.heap); err != nil {
 			return err
@@ -116,7 +125,6 @@ func measure(ctx context.Context, s *side.Side, o options, c *column) (err error
 	if n.metrics != "" {
 		n.goMemory(ctx, c)
 	}
-	c.set("memory of the daemon, a pod", fmt.Sprintf("%.0f KiB", float64(n.memory()-empty)/float64(o.pods-1)/1024))
 	for _, q := range n.queries() {
 		logf("%s: %s", s.Name, q.name)
 		// Cold: everybody at once, after what was found out before has grown old.
@@ -132,7 +140,7 @@ func measure(ctx context.Context, s *side.Side, o options, c *column) (err error
 		}
 		c.set(q.name+", again and again", hot.String())
 	}
-	c.set("memory after that, a pod", fmt.Sprintf("%.0f KiB", float64(n.memory()-empty)/float64(o.pods-1)/1024))
+	c.set("memory after many clients at once, a pod", perPod(n.memory(), empty.resident))
 	return nil
 }
 

@@ -71,6 +71,9 @@ func (n *node) start(ctx context.Context, count int) error {
 	return g.Wait()
 }
 
+// ownProcesses is what the kubelet asks for: each container sees its own processes.
+var ownProcesses = &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_CONTAINER}
+
 func (n *node) config(number int) *runtimeapi.PodSandboxConfig {
 	name := fmt.Sprintf("pod-%d", number)
 	return &runtimeapi.PodSandboxConfig{
@@ -78,7 +81,10 @@ func (n *node) config(number int) *runtimeapi.PodSandboxConfig {
 		Hostname:     name,
 		LogDirectory: filepath.Join(n.LogDir(), name),
 		Labels:       map[string]string{side.Label: "pod"},
-		Linux:        &runtimeapi.LinuxPodSandboxConfig{CgroupParent: n.Group.Pods() + "/" + name},
+		Linux: &runtimeapi.LinuxPodSandboxConfig{
+			CgroupParent:    n.Group.Pods() + "/" + name,
+			SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{NamespaceOptions: ownProcesses},
+		},
 	}
 }
 
@@ -102,9 +108,15 @@ func (n *node) run(ctx context.Context, config *runtimeapi.PodSandboxConfig) err
 				Metadata: &runtimeapi.ContainerMetadata{Name: name},
 				Image:    &runtimeapi.ImageSpec{Image: content.Workload},
 				LogPath:  name + ".log",
-				Linux: &runtimeapi.LinuxContainerConfig{Resources: &runtimeapi.LinuxContainerResources{
-					CpuPeriod: 100000, CpuQuota: 50000, CpuShares: 102, MemoryLimitInBytes: 64 << 20,
-				}},
+				Linux: &runtimeapi.LinuxContainerConfig{
+					Resources: &runtimeapi.LinuxContainerResources{
+						CpuPeriod: 100000, CpuQuota: 50000, CpuShares: 102, MemoryLimitInBytes: 64 << 20,
+					},
+					SecurityContext: &runtimeapi.LinuxContainerSecurityContext{
+						NamespaceOptions: ownProcesses,
+						Seccomp:          &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault},
+					},
+				},
 			},
 		})
 		if err != nil {

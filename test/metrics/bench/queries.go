@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/test/bench/acct"
 )
 
 // query asks a runtime something as one of the clients, and tells how many bytes came.
@@ -105,9 +107,8 @@ func (n *node) together(ctx context.Context, q query, o options, pause time.Dura
 }
 
 // kubelet makes the load of a kubelet with generic relisting, and of Prometheus: lists every
-// second, stats every ten, a scrape every fifteen. It returns the part of a core that the
-// daemon used.
-func (n *node) kubelet(ctx context.Context, d time.Duration) (float64, error) {
+// second, stats every ten, a scrape every fifteen. It returns what the daemon used.
+func (n *node) kubelet(ctx context.Context, d time.Duration) (use usage, err error) {
 	ask := func(name string) error {
 		for _, q := range n.queries() {
 			if q.name == name {
@@ -118,35 +119,56 @@ func (n *node) kubelet(ctx context.Context, d time.Duration) (float64, error) {
 		return nil
 	}
 	start, used := time.Now(), n.cpu()
+	memory := []acct.Use{acct.UseOf(n.DaemonPIDs())}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for second := 1; time.Since(start) < d; second++ {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return use, ctx.Err()
 		}
 		if _, err := n.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{}); err != nil {
-			return 0, err
+			return use, err
 		}
 		if _, err := n.Runtime.ListContainers(ctx, &runtimeapi.ListContainersRequest{}); err != nil {
-			return 0, err
+			return use, err
 		}
 		if second%10 == 0 {
 			if err := ask("ListPodSandboxStats"); err != nil {
-				return 0, err
+				return use, err
 			}
 			if err := ask("ListContainerStats"); err != nil {
-				return 0, err
+				return use, err
 			}
 		}
+		memory = append(memory, acct.UseOf(n.DaemonPIDs()))
 		if second%15 == 0 {
 			if err := ask("scrape"); err != nil {
-				return 0, err
+				return use, err
 			}
 		}
 	}
-	return float64(n.cpu()-used) / float64(time.Since(start)), nil
+	use.core = float64(n.cpu()-used) / float64(time.Since(start))
+	use.resident = median(memory, func(u acct.Use) int64 { return u.RSS })
+	use.anonymous = median(memory, func(u acct.Use) int64 { return u.Anonymous })
+	return use, nil
+}
+
+// usage is what a daemon used while it was asked: the part of a core, and memory in bytes,
+// its median over the time.
+type usage struct {
+	core                float64
+	resident, anonymous int64
+}
+
+func median(of []acct.Use, value func(acct.Use) int64) int64 {
+	values := make([]int64, 0, len(of))
+	for _, u := range of {
+		values = append(values, value(u))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
 // raw leaves answers as they came: taking tens of thousands of objects apart would be the

@@ -1,0 +1,75 @@
+package podtask
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	eventtypes "github.com/containerd/containerd/api/events"
+	taskapi "github.com/containerd/containerd/api/runtime/task/v3"
+	"github.com/containerd/containerd/v2/core/runtime"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/log"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// buryTimeout bounds the cleaning up after one container. It is ended whatever it does.
+const buryTimeout = 30 * time.Second
+
+// bury ends and removes what is left of a task that no shim has any more. There is
+// something left only if the shim did not get to removing it itself.
+func (r *Runtime) bury(ctx context.Context, k *known) (*runtime.Exit, error) {
+	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.WithoutCancel(ctx), k.namespace), buryTimeout)
+	defer cancel()
+	exit := &runtime.Exit{}
+	if !k.bundle.emptied() {
+		resp, err := k.cleanUp(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("clean up after task %s, which no shim has: %w", k.id, err)
+		}
+		*exit = runtime.Exit{Pid: resp.GetPid(), Status: resp.GetExitStatus(), Timestamp: resp.GetExitedAt().AsTime()}
+		r.publish(ctx, k, exit)
+	}
+	return exit, r.forget(ctx, k)
+}
+
+// emptied says that the shim has removed the container. It leaves its options in the
+// bundle until then.
+func (b bundle) emptied() bool {
+	_, err := os.Lstat(filepath.Join(string(b), "options.json"))
+	return os.IsNotExist(err)
+}
+
+// cleanUp runs the shim's binary to end the container and clean up after it, as
+// containerd does with shims that died.
+func (k *known) cleanUp(ctx context.Context) (*taskapi.DeleteResponse, error) {
+	var out, complaints bytes.Buffer
+	cmd := exec.CommandContext(ctx, k.Shim, "-namespace", k.namespace, "-id", k.id, "-bundle", string(k.bundle), "delete")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = string(k.bundle), &out, &complaints
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", cmd, err, bytes.TrimSpace(complaints.Bytes()))
+	}
+	var resp taskapi.DeleteResponse
+	return &resp, proto.Unmarshal(out.Bytes(), &resp)
+}
+
+// publish tells whoever listens to containerd's events of an exit that no shim could.
+func (r *Runtime) publish(ctx context.Context, k *known, exit *runtime.Exit) {
+	at := timestamppb.New(exit.Timestamp)
+	err := errors.Join(
+		r.Events.Publish(ctx, runtime.TaskExitEventTopic, &eventtypes.TaskExit{
+			ContainerID: k.id, ID: k.id, Pid: exit.Pid, ExitStatus: exit.Status, ExitedAt: at,
+		}),
+		r.Events.Publish(ctx, runtime.TaskDeleteEventTopic, &eventtypes.TaskDelete{
+			ContainerID: k.id, Pid: exit.Pid, ExitStatus: exit.Status, ExitedAt: at,
+		}))
+	if err != nil {
+		log.G(ctx).WithError(err).WithField("id", k.id).Debug("could not publish the exit of a task")
+	}
+}
