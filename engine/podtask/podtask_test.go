@@ -1,0 +1,230 @@
+package podtask
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/events/exchange"
+	"github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/core/runtime"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
+	bolt "go.etcd.io/bbolt"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+const space = "k8s.io"
+
+// records is a real container store in a database of the test's own, with these containers.
+func records(t *testing.T, ids ...string) containers.Store {
+	t.Helper()
+	file, err := bolt.Open(filepath.Join(t.TempDir(), "meta.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	db := metadata.NewDB(file, nil, nil)
+	ctx := namespaces.WithNamespace(t.Context(), space)
+	if err := db.Init(ctx); err != nil {
+		t.Fatal(err)
+	}
+	store := metadata.NewContainerStore(db)
+	for _, id := range ids {
+		c := containers.Container{ID: id, Spec: &anypb.Any{TypeUrl: "x"}, Runtime: containers.RuntimeInfo{Name: "r"}}
+		if _, err := store.Create(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return store
+}
+
+// listen is a socket on which a shim could answer.
+func listen(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return path
+}
+
+// left makes what an earlier daemon left of a task; program is what cleans up.
+func left(t *testing.T, dir, id, socket, program string) bundle {
+	t.Helper()
+	b := bundle(filepath.Join(dir, space, id))
+	if err := b.make(record{Version: recordVersion, Socket: socket, Shim: program}, []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	// As long as the shim has not deleted the container, its options are there.
+	if err := os.WriteFile(filepath.Join(string(b), "options.json"), []byte(`{}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// program is an executable that stands for the shim's binary when it is to clean up. It
+// says in the file where it was, and answers with an empty message.
+func program(t *testing.T, script string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "shim")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func open(t *testing.T, dir string, store containers.Store) *Runtime {
+	t.Helper()
+	r, err := New(t.Context(), Options{Containers: store, Events: exchange.NewExchange(), Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func exists(b bundle) bool {
+	_, err := os.Stat(string(b))
+	return err == nil
+}
+
+// TestLoad: a later daemon keeps the tasks whose shims live, and cleans up after the others.
+func TestLoad(t *testing.T) {
+	dir, ran := t.TempDir(), filepath.Join(t.TempDir(), "ran")
+	alive, cleaner := listen(t), program(t, `echo "$@" >>`+ran)
+	living := left(t, dir, "living", alive, cleaner)
+	dead := left(t, dir, "dead", filepath.Join(dir, "nobody"), cleaner)
+	unrecorded := left(t, dir, "unrecorded", alive, cleaner)
+	half := bundle(filepath.Join(dir, space, "half"))
+	if err := os.MkdirAll(half.rootfs(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	newer := left(t, dir, "newer", alive, cleaner)
+	if err := os.WriteFile(filepath.Join(string(newer), recordFile), []byte(`{"version":99}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	r := open(t, dir, records(t, "living", "dead", "half", "newer"))
+	for b, want := range map[bundle]bool{living: true, dead: false, unrecorded: false, half: false, newer: true} {
+		if exists(b) != want {
+			t.Errorf("bundle %s is there: %t, want %t", b, !want, want)
+		}
+	}
+	ctx := namespaces.WithNamespace(t.Context(), space)
+	if all, err := r.tasks.GetAll(ctx, false); err != nil || len(all) != 1 || all[0].ID() != "living" {
+		t.Errorf("known tasks: %v, %v", all, err)
+	}
+	text, err := os.ReadFile(ran)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"dead", "unrecorded"} {
+		want := "-namespace k8s.io -id " + id + " -bundle " + filepath.Join(dir, space, id) + " delete\n"
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the shim's binary was not run with %q:\n%s", want, text)
+		}
+	}
+}
+
+// TestShimGone: to callers a task without a shim is none, and deleting it cleans up; a task
+// that could not be cleaned up after stays known, so that it can be tried again.
+func TestShimGone(t *testing.T) {
+	dir, fail := t.TempDir(), filepath.Join(t.TempDir(), "fail")
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := left(t, dir, "a", l.Addr().String(), program(t, `test ! -e `+fail))
+	r := open(t, dir, records(t, "a"))
+	l.Close()
+	ctx := namespaces.WithNamespace(t.Context(), space)
+	task, err := r.Get(ctx, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := task.Kill(ctx, 9, true); !errdefs.IsNotFound(err) || !errors.Is(err, errShimGone) {
+		t.Errorf("Kill: %v", err)
+	}
+	if _, err := task.Wait(ctx); !errdefs.IsNotFound(err) {
+		t.Errorf("Wait: %v", err)
+	}
+	if err := os.WriteFile(fail, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Delete(ctx, "a"); err == nil || errdefs.IsNotFound(err) || !exists(b) {
+		t.Errorf("Delete that cannot clean up: %v; bundle there: %t", err, exists(b))
+	}
+	if err := os.Remove(fail); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Delete(ctx, "a"); err != nil || exists(b) {
+		t.Errorf("Delete: %v; bundle there: %t", err, exists(b))
+	}
+}
+
+// TestCreateWithoutShim: a creation that fails leaves nothing, and can be tried again.
+func TestCreateWithoutShim(t *testing.T) {
+	dir := t.TempDir()
+	r := open(t, dir, records(t, "a"))
+	ctx := namespaces.WithNamespace(t.Context(), space)
+	for range 2 {
+		_, err := r.Create(ctx, "a", runtime.CreateOpts{
+			Address: endpointPrefix + filepath.Join(dir, "nobody"), Spec: jsonSpec(`{"linux":{}}`), Runtime: "/bin/false",
+		})
+		if !errors.Is(err, errShimGone) {
+			t.Fatalf("Create: %v", err)
+		}
+		if b := bundle(filepath.Join(dir, space, "a")); exists(b) {
+			t.Fatalf("bundle %s was left", b)
+		}
+	}
+}
+
+// TestHungShim: a shim that takes the connection and does not answer costs the caller's
+// deadline, and nothing is taken for gone.
+func TestHungShim(t *testing.T) {
+	dir := t.TempDir()
+	b := left(t, dir, "a", listen(t), "/bin/false")
+	r := open(t, dir, records(t, "a"))
+	ctx, cancel := context.WithCancel(namespaces.WithNamespace(t.Context(), space))
+	cancel()
+	if _, err := r.Delete(ctx, "a"); !errors.Is(err, context.Canceled) || !exists(b) {
+		t.Errorf("Delete: %v; bundle there: %t", err, exists(b))
+	}
+}
+
+// TestBundleOfUserNamespace: the root of a container's user namespace can pass through the
+// bundle to its root file system.
+func TestBundleOfUserNamespace(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: it changes a directory's group")
+	}
+	b := bundle(filepath.Join(t.TempDir(), space, "a"))
+	spec := `{"linux":{"gidMappings":[{"containerID":1,"hostID":7},{"containerID":0,"hostID":65536,"size":65536}]}}`
+	if err := b.make(record{Version: recordVersion}, []byte(spec)); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(string(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gid := info.Sys().(*syscall.Stat_t).Gid; gid != 65536 || info.Mode().Perm() != 0o710 {
+		t.Errorf("group %d, mode %o", gid, info.Mode().Perm())
+	}
+}
+
+type jsonSpec string
+
+func (s jsonSpec) GetTypeUrl() string { return "spec" }
+func (s jsonSpec) GetValue() []byte   { return []byte(s) }
+
+var _ typeurl.Any = jsonSpec("")
