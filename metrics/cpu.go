@@ -39,6 +39,16 @@ func readCPU1(f *files, g *group, c *CPU) error {
 		return err
 	}
 	c.At = time.Now()
+	return nil
+}
+
+// readCPUDetails reads what v1 has in files of its own.
+func readCPUDetails(f *files, g *group, s *Sample) error {
+	c, acct := s.CPU, g.dir("cpuacct")
+	if g.unified || c == nil {
+		return nil
+	}
+	var err error
 	if c.User, err = f.optional(acct, "cpuacct.usage_user"); err != nil {
 		return err
 	}

@@ -23,14 +23,14 @@ func (s *Sampler) MetricDescriptors() []*runtimeapi.MetricDescriptor {
 // objects otherwise, for each caller again.
 func (s *Sampler) PodSandboxMetrics(ctx context.Context) *runtimeapi.ListPodSandboxMetricsResponse {
 	r := &runtimeapi.ListPodSandboxMetricsResponse{}
-	r.ProtoReflect().SetUnknown(s.sample(ctx).criMetrics(s.families, s.opts.MaxAge).all())
+	r.ProtoReflect().SetUnknown(s.sample(ctx, everything).criMetrics(s.families, s.opts.MaxAge).all())
 	return r
 }
 
 // StreamPodSandboxMetrics answers CRI's StreamPodSandboxMetrics: as PodSandboxMetrics, in
 // messages of at most so many pods.
 func (s *Sampler) StreamPodSandboxMetrics(ctx context.Context, chunk int, send func(*runtimeapi.StreamPodSandboxMetricsResponse) error) error {
-	for b := range s.sample(ctx).criMetrics(s.families, s.opts.MaxAge).chunks(chunk) {
+	for b := range s.sample(ctx, everything).criMetrics(s.families, s.opts.MaxAge).chunks(chunk) {
 		r := &runtimeapi.StreamPodSandboxMetricsResponse{}
 		r.ProtoReflect().SetUnknown(b)
 		if err := send(r); err != nil {

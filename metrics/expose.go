@@ -116,7 +116,7 @@ func (e *exposition) registry(format expfmt.Format) ([]byte, error) {
 
 func (e *exposition) plain(ctx context.Context, w io.Writer, f form, own []byte) error {
 	if s := e.m.sampler; s != nil {
-		if err := s.sample(ctx).encode(w, s.families, f.encoder()); err != nil {
+		if err := s.sample(ctx, everything).encode(w, s.families, f.encoder()); err != nil {
 			return err
 		}
 	}
@@ -130,7 +130,7 @@ func (e *exposition) compressed(ctx context.Context, w io.Writer, f form, own []
 	first := &deflated{}
 	if s := e.m.sampler; s != nil {
 		var err error
-		if first, err = s.sample(ctx).deflate(f, s.families, s.opts.MaxAge); err != nil {
+		if first, err = s.sample(ctx, everything).deflate(f, s.families, s.opts.MaxAge); err != nil {
 			return err
 		}
 	}

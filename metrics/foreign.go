@@ -35,7 +35,7 @@ func (w *work) foreign(c *containerSample) {
 	if at.IsZero() || time.Since(at) > foreignStale {
 		return
 	}
-	c.Sample, c.at = s, at
+	c.Sample, c.at, c.byShim = s, at, true
 	if s.CPU != nil {
 		cpu := *s.CPU
 		cpu.At = at

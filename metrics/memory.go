@@ -38,6 +38,21 @@ func readMemory(f *files, g *group, s *Sample) error {
 	return nil
 }
 
+// readMemoryDetails reads what CRI's stats do not have: peaks, and events.
+func readMemoryDetails(f *files, g *group, s *Sample) error {
+	if s.Memory == nil {
+		return nil
+	}
+	read := memoryDetails1
+	if g.unified {
+		read = memoryDetails2
+	}
+	if err := read(f, g.dir("memory"), s.Memory); !vanished(err) {
+		return err
+	}
+	return nil
+}
+
 func (m *Memory) workingSet() { m.WorkingSet = m.Usage - min(m.Usage, m.InactiveFile) }
 
 // readMemory1 follows Documentation/admin-guide/cgroup-v1/memory.rst: the total_ values
@@ -74,6 +89,14 @@ func readMemory1(f *files, dir *directory, m *Memory) error {
 	if err != nil {
 		return err
 	}
+	if m.Limit, err = f.limit(dir, "memory.limit_in_bytes"); err != nil {
+		return err
+	}
+	return swapLimit1(f, dir, m)
+}
+
+func memoryDetails1(f *files, dir *directory, m *Memory) error {
+	var err error
 	if m.Peak, err = f.optional(dir, "memory.max_usage_in_bytes"); err != nil {
 		return err
 	}
@@ -83,21 +106,11 @@ func readMemory1(f *files, dir *directory, m *Memory) error {
 	if m.Kernel, err = f.optional(dir, "memory.kmem.usage_in_bytes"); err != nil {
 		return err
 	}
-	if m.Limit, err = f.limit(dir, "memory.limit_in_bytes"); err != nil {
-		return err
-	}
-	if err := swapLimit1(f, dir, m); err != nil {
-		return err
-	}
-	err = f.keyed(dir, "memory.oom_control", func(key []byte, v uint64) {
+	return f.keyed(dir, "memory.oom_control", func(key []byte, v uint64) {
 		if string(key) == "oom_kill" {
 			m.OOMKills = v
 		}
 	})
-	if vanished(err) {
-		return nil
-	}
-	return err
 }
 
 // swapLimit1 takes the limit of swap from that of memory and swap together.
@@ -148,16 +161,18 @@ func readMemory2(f *files, dir *directory, m *Memory) error {
 	if err != nil {
 		return err
 	}
-	if m.Peak, err = f.optional(dir, "memory.peak"); err != nil {
-		return err
-	}
 	if m.Limit, err = f.limit(dir, "memory.max"); err != nil {
 		return err
 	}
-	if err := swap2(f, dir, m); err != nil {
+	return swap2(f, dir, m)
+}
+
+func memoryDetails2(f *files, dir *directory, m *Memory) error {
+	var err error
+	if m.Peak, err = f.optional(dir, "memory.peak"); err != nil {
 		return err
 	}
-	err = f.keyed(dir, "memory.events", func(key []byte, v uint64) {
+	return f.keyed(dir, "memory.events", func(key []byte, v uint64) {
 		switch string(key) {
 		case "max":
 			m.LimitHits = v
@@ -165,10 +180,6 @@ func readMemory2(f *files, dir *directory, m *Memory) error {
 			m.OOMKills = v
 		}
 	})
-	if vanished(err) {
-		return nil
-	}
-	return err
 }
 
 // swap2 reads swap, which the kernel counts only when it is configured.

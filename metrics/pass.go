@@ -15,6 +15,7 @@ import (
 type pass struct {
 	at         time.Time
 	took       time.Duration
+	depth      depth
 	pods       []*podSample
 	containers []*containerSample
 	podByID    map[string]*podSample
@@ -28,6 +29,8 @@ type measured struct {
 	Sample
 	at    time.Time
 	group *group // nil without a cgroup of its own
+	// byShim tells that the figures are what the container's shim said.
+	byShim bool
 	// nanoCores is the CPU use per second since the pass before; nil when there was none.
 	nanoCores *uint64
 	// base is what the next rate is computed from; nil means CPU.
@@ -70,29 +73,55 @@ type containerSample struct {
 
 // work is the state of one pass under way.
 type work struct {
-	s    *Sampler
-	prev *pass
+	s     *Sampler
+	prev  *pass
+	depth depth
 	// budget is the time left for what is slow, in nanoseconds.
 	budget atomic.Int64
 }
 
-// measure reads everything that runs, on as many processors as there are. There is
-// only one at a time.
-func (s *Sampler) measure(prev *pass) *pass {
+// measure reads all that runs to some depth, on as many processors as there are. There
+// is only one at a time.
+func (s *Sampler) measure(prev *pass, d depth) *pass {
 	start := time.Now()
 	p := s.index(prev)
-	w := &work{s: s, prev: prev}
+	w := &work{s: s, prev: prev, depth: d}
 	w.budget.Store(int64(slowBudget))
+	w.each(p, w.container, w.pod)
+	w.sumUp(p)
+	s.filesystems(p)
+	s.prune(p)
+	p.at, p.took, p.depth = time.Now(), time.Since(start), d
+	return p
+}
+
+// sumUp ends the figures of pods.
+func (w *work) sumUp(p *pass) {
+	for _, pod := range p.pods {
+		before := w.prev.podByID[pod.ref.ID]
+		if w.depth&podStats != 0 {
+			pod.sumUp()
+			if before != nil {
+				pod.rate(&before.measured)
+			}
+		} else if before != nil {
+			pod.keepRate(&before.measured)
+		}
+	}
+}
+
+// each lets as many processors as there are work on a pass.
+func (w *work) each(p *pass, container func(*files, *containerSample), pod func(*files, *podSample)) {
 	jobs := make(chan func(*files), len(p.containers)+len(p.pods))
 	for _, c := range p.containers {
-		jobs <- func(f *files) { w.container(f, c) }
+		jobs <- func(f *files) { container(f, c) }
 	}
-	for _, pod := range p.pods {
-		jobs <- func(f *files) { w.pod(f, pod) }
+	for _, s := range p.pods {
+		jobs <- func(f *files) { pod(f, s) }
 	}
 	close(jobs)
 	var wg sync.WaitGroup
-	for _, f := range s.files {
+	for _, f := range w.s.files {
 		wg.Go(func() {
 			for job := range jobs {
 				job(f)
@@ -100,13 +129,6 @@ func (s *Sampler) measure(prev *pass) *pass {
 		})
 	}
 	wg.Wait()
-	for _, pod := range p.pods {
-		pod.sumUp(prev.podByID[pod.ref.ID])
-	}
-	s.filesystems(p)
-	s.prune(p)
-	p.at, p.took = time.Now(), time.Since(start)
-	return p
 }
 
 // index lists what there is and tells which cgroup is whose.
@@ -175,13 +197,12 @@ func (w *work) container(f *files, c *containerSample) {
 	}
 	prev := w.prev.ctrByID[c.ref.ID]
 	if c.running() {
-		w.s.readAll(f, &c.measured)
+		w.readAll(f, &c.measured)
 		w.foreign(c)
-		var before *slow
 		if prev != nil {
-			before = &prev.slow
+			c.slow = prev.slow
 		}
-		w.slowly(f, &c.measured, before, c.ref.InitPID)
+		w.slowly(f, &c.measured, c.ref.InitPID)
 	}
 	if prev != nil {
 		c.rate(&prev.measured)
@@ -190,50 +211,63 @@ func (w *work) container(f *files, c *containerSample) {
 
 func (w *work) pod(f *files, p *podSample) {
 	p.at = time.Now()
-	if !p.ready() {
+	if !p.ready() || w.depth&podStats == 0 {
 		return
 	}
 	if p.group != nil {
-		w.s.readAll(f, &p.measured)
-		var before *slow
-		if prev := w.prev.podByID[p.ref.ID]; prev != nil {
-			before = &prev.slow
+		w.readAll(f, &p.measured)
+		if p.Pids == nil {
+			w.count("pids", readProcessCount(f, p.group, &p.Sample))
 		}
-		w.slowly(f, &p.measured, before, 0)
+		if prev := w.prev.podByID[p.ref.ID]; prev != nil {
+			p.slow = prev.slow
+		}
+		w.slowly(f, &p.measured, 0)
 	}
 	if p.ref.NetnsPath == "" {
 		return
 	}
 	ifaces, err := w.s.network(f, p.ref.NetnsPath, &p.nsid)
 	if err != nil {
-		w.s.errors.count("network", err)
+		w.count("network", err)
 		return
 	}
 	p.interfaces, p.networkAt = ifaces, time.Now()
 }
 
 // readAll runs every reader; one that fails leaves its part out and disturbs no other.
-func (s *Sampler) readAll(f *files, m *measured) {
+func (w *work) readAll(f *files, m *measured) {
 	if m.group == nil {
 		return
 	}
-	s.readOnce(f, m)
+	w.readOnce(f, m)
 	if m.CPU == nil && m.Memory == nil && m.group.opened() {
 		// It may have been made anew at the same path.
-		m.group.close(s.handles)
+		m.group.close(w.s.handles)
 		m.Sample = Sample{}
-		s.readOnce(f, m)
+		w.readOnce(f, m)
 	}
 }
 
-func (s *Sampler) readOnce(f *files, m *measured) {
-	for _, r := range s.readers {
-		if err := r.read(f, m.group, &m.Sample); err != nil {
-			s.errors.count(r.name, err)
+func (w *work) readOnce(f *files, m *measured) {
+	for _, r := range w.s.readers {
+		if !r.detail || w.depth&details != 0 {
+			w.count(r.name, r.read(f, m.group, &m.Sample))
 		}
 	}
+	w.nameDevices(m)
+}
+
+func (w *work) nameDevices(m *measured) {
 	for i := range m.IO {
-		m.IO[i].Name = s.devices.name(m.IO[i].Device)
+		m.IO[i].Name = w.s.devices.name(m.IO[i].Device)
+	}
+}
+
+// count notes that a reader failed.
+func (w *work) count(reader string, err error) {
+	if err != nil {
+		w.s.errors.count(reader, err)
 	}
 }
 

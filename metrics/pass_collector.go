@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -35,7 +37,13 @@ func (c *passCollector) Collect(ch chan<- prometheus.Metric) {
 	c.s.mu.Unlock()
 	ch <- prometheus.MustNewConstMetric(c.took, prometheus.GaugeValue, took.Seconds())
 	ch <- prometheus.MustNewConstMetric(c.kept, prometheus.GaugeValue, float64(c.s.handles.open.Load()))
-	for _, r := range append(c.s.readers, reader{name: "network"}, reader{name: "filesystem"}) {
-		ch <- prometheus.MustNewConstMetric(c.failed, prometheus.CounterValue, float64(c.s.errors.of(r.name)), r.name)
+	names := []string{"network", "filesystem"}
+	for _, r := range c.s.readers {
+		if !slices.Contains(names, r.name) {
+			names = append(names, r.name)
+		}
+	}
+	for _, name := range names {
+		ch <- prometheus.MustNewConstMetric(c.failed, prometheus.CounterValue, float64(c.s.errors.of(name)), name)
 	}
 }

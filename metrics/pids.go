@@ -13,23 +13,32 @@ type Pids struct {
 	Processes uint64
 }
 
-// readPids reads the pids controller, whose files are the same on v1 and v2, and counts
-// processes in cgroup.procs.
-func readPids(f *files, g *group, s *Sample) error {
-	dir := g.dir("pids")
-	p := &Pids{}
-	var err error
-	if p.Threads, err = f.value(dir, "pids.current"); err != nil {
+// readProcessCount counts processes in cgroup.procs, which is all that CRI's stats have of
+// this, and of pods only.
+func readProcessCount(f *files, g *group, s *Sample) error {
+	n, err := countProcesses(f, g.dir("pids"))
+	if err != nil {
 		return err
 	}
-	if p.Limit, err = f.limit(dir, "pids.max"); err != nil {
-		return err
-	}
-	if p.Processes, err = countProcesses(f, dir); err != nil {
-		return err
-	}
-	s.Pids = p
+	s.Pids = &Pids{Processes: n}
 	return nil
+}
+
+// readPids reads the pids controller, whose files are the same on v1 and v2, and counts
+// processes unless that was done.
+func readPids(f *files, g *group, s *Sample) (err error) {
+	if s.Pids == nil {
+		if err := readProcessCount(f, g, s); err != nil {
+			return err
+		}
+	}
+	dir, p := g.dir("pids"), s.Pids
+	if p.Threads, err = f.value(dir, "pids.current"); err != nil {
+		s.Pids = nil // no controller: a count of 0 would be wrong
+		return err
+	}
+	p.Limit, err = f.limit(dir, "pids.max")
+	return err
 }
 
 // countProcesses counts in dir and below. What vanishes meanwhile counts nothing.

@@ -2,9 +2,8 @@ package metrics
 
 import "time"
 
-// sumUp makes a pod's figures of its containers' where it has no cgroup of its own,
-// then computes its rate.
-func (p *podSample) sumUp(prev *podSample) {
+// sumUp makes a pod's figures of its containers' where it has no cgroup of its own.
+func (p *podSample) sumUp() {
 	if p.group == nil {
 		for _, c := range p.containers {
 			p.add(&c.Sample)
@@ -12,9 +11,6 @@ func (p *podSample) sumUp(prev *podSample) {
 	}
 	p.sumProcesses()
 	p.sumKills()
-	if prev != nil {
-		p.rate(&prev.measured)
-	}
 }
 
 // sumProcesses adds up what is only looked at in containers; a container without such

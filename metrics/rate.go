@@ -4,12 +4,9 @@ package metrics
 // minWindow ago: passes that come faster than that leave the rate and its base as they
 // are. A counter that went back is that of a new cgroup and has no rate yet.
 func (m *measured) rate(prev *measured) {
-	if m.CPU == nil || prev.CPU == nil || m.CPU.Usage < prev.CPU.Usage {
+	base := prev.rateBase()
+	if m.CPU == nil || base == nil || m.CPU.Usage < base.Usage || prev.CPU != nil && m.CPU.Usage < prev.CPU.Usage {
 		return
-	}
-	base := prev.base
-	if base == nil {
-		base = prev.CPU
 	}
 	window := m.CPU.At.Sub(base.At)
 	if window < minWindow {
@@ -19,3 +16,14 @@ func (m *measured) rate(prev *measured) {
 	v := uint64(float64(m.CPU.Usage-base.Usage) / window.Seconds())
 	m.nanoCores = &v
 }
+
+// rateBase is what the next rate is computed from, nil when there was nothing yet.
+func (m *measured) rateBase() *CPU {
+	if m.base != nil {
+		return m.base
+	}
+	return m.CPU
+}
+
+// keepRate hands the rate on to a pass that does not measure this.
+func (m *measured) keepRate(prev *measured) { m.nanoCores, m.base = prev.nanoCores, prev.rateBase() }

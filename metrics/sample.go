@@ -23,18 +23,36 @@ type Sample struct {
 // reader reads one kind of resource into a sample. All of them are in readers.
 type reader struct {
 	name string
-	read func(f *files, g *group, s *Sample) error
+	// detail tells that CRI's stats do without. Such a reader adds to what the others read.
+	detail bool
+	read   func(f *files, g *group, s *Sample) error
 }
+
+// depth is how much a pass reads: the kubelet asks every ten seconds for a third of what
+// /metrics has, and often for containers only.
+type depth int
+
+const (
+	// containerStats is what CRI's stats have of containers; every pass has it.
+	containerStats depth = 1 << iota
+	// podStats is the same of pods.
+	podStats
+	// details is the rest, of both.
+	details
+	everything = containerStats | podStats | details
+)
 
 // readers lists them in the order of a pass: CPU first, since its time matters most.
 func readers(pageSizes []string) []reader {
 	return []reader{
-		{"cpu", readCPU},
-		{"memory", readMemory},
-		{"io", readIO},
-		{"pids", readPids},
-		{"hugetlb", func(f *files, g *group, s *Sample) error { return readHugetlb(f, g, s, pageSizes) }},
-		{"pressure", readPressure},
+		{"cpu", false, readCPU},
+		{"memory", false, readMemory},
+		{"pressure", false, readPressure},
+		{"cpu", true, readCPUDetails},
+		{"memory", true, readMemoryDetails},
+		{"io", true, readIO},
+		{"pids", true, readPids},
+		{"hugetlb", true, func(f *files, g *group, s *Sample) error { return readHugetlb(f, g, s, pageSizes) }},
 	}
 }
 

@@ -126,13 +126,15 @@ func (s *Sampler) network(f *files, path string, nsid *int32) ([]Interface, erro
 	return ifaces, err
 }
 
-// sample gives a pass that is not older than MaxAge and knows what runs now. Callers
-// that come while one is under way share it. A caller whose context ends gets the newest
-// finished pass instead: its age is in its time, and stale figures are better than none.
-func (s *Sampler) sample(ctx context.Context) *pass {
-	// The pass under way can have begun before something started; the one after it has not.
-	for range 2 {
-		last, done := s.join()
+// sample gives a pass of some depth at least that is not older than MaxAge and knows what
+// runs now. Callers that come while one is under way share it. A caller whose context ends
+// gets the newest finished pass instead: its age is in its time, and stale figures are
+// better than none.
+func (s *Sampler) sample(ctx context.Context, d depth) *pass {
+	// The pass under way can have begun before something started, the one after it has not;
+	// and it may need its details yet.
+	for range 3 {
+		last, done := s.join(d)
 		if done == nil {
 			return last
 		}
@@ -149,17 +151,22 @@ func (s *Sampler) sample(ctx context.Context) *pass {
 
 // join gives the newest pass and, if that will not do, the end of the one under way,
 // which it begins when there is none.
-func (s *Sampler) join() (*pass, chan struct{}) {
+func (s *Sampler) join(d depth) (*pass, chan struct{}) {
 	pods, ctrs := s.src.Pods(), s.src.Containers()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || !s.last.at.IsZero() && time.Since(s.last.at) < s.opts.MaxAge && s.last.knows(pods, ctrs) {
+	fresh := !s.last.at.IsZero() && time.Since(s.last.at) < s.opts.MaxAge && s.last.knows(pods, ctrs)
+	if s.closed || fresh && s.last.depth&d == d {
 		return s.last, nil
 	}
 	if s.running == nil {
+		measure := func(prev *pass) *pass { return s.measure(prev, d) }
+		if fresh {
+			measure = func(prev *pass) *pass { return s.complete(prev, d|prev.depth) }
+		}
 		s.running = make(chan struct{})
 		// Not in the caller's own goroutine: its end must not end the pass for the others.
-		go s.run(s.last, s.running)
+		go s.run(measure, s.last, s.running)
 	}
 	return s.last, s.running
 }
@@ -179,9 +186,9 @@ func (p *pass) knows(pods []PodRef, ctrs []ContainerRef) bool {
 	return len(pods) == len(p.pods) && len(ctrs) == len(p.containers)
 }
 
-// run makes one pass. The previous one gives the base of rates.
-func (s *Sampler) run(prev *pass, done chan struct{}) {
-	next := s.measure(prev)
+// run makes one pass of the one before, which gives the base of rates.
+func (s *Sampler) run(measure func(prev *pass) *pass, prev *pass, done chan struct{}) {
+	next := measure(prev)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last, s.running = next, nil

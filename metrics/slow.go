@@ -13,11 +13,8 @@ const (
 // slowly brings the slow figures up to date when they are old and the pass has time left.
 // init is the container's first process; pods have none, and the sums of their
 // containers for the rest.
-func (w *work) slowly(f *files, m *measured, before *slow, init uint32) {
-	if before != nil {
-		m.slow = *before
-	}
-	if m.group == nil || time.Since(m.slow.at) < slowAge || (w.budget.Load() <= 0 && !m.slow.at.IsZero()) {
+func (w *work) slowly(f *files, m *measured, init uint32) {
+	if m.group == nil || w.depth&details == 0 || time.Since(m.slow.at) < slowAge || (w.budget.Load() <= 0 && !m.slow.at.IsZero()) {
 		return
 	}
 	start := time.Now()

@@ -11,7 +11,7 @@ import (
 // ContainerStats answers CRI's ContainerStats. A container that is not known is
 // errdefs.ErrNotFound; one that does not run has attributes and writable layer only.
 func (s *Sampler) ContainerStats(ctx context.Context, id string) (*runtimeapi.ContainerStats, error) {
-	c, ok := s.sample(ctx).ctrByID[id]
+	c, ok := s.sample(ctx, containerStats).ctrByID[id]
 	if !ok {
 		return nil, fmt.Errorf("stats of container %s: %w", id, errdefs.ErrNotFound)
 	}
@@ -22,7 +22,7 @@ func (s *Sampler) ContainerStats(ctx context.Context, id string) (*runtimeapi.Co
 // match the filter (full IDs, all labels). It never fails for a single container.
 func (s *Sampler) ListContainerStats(ctx context.Context, filter *runtimeapi.ContainerStatsFilter) []*runtimeapi.ContainerStats {
 	out := []*runtimeapi.ContainerStats{}
-	for _, c := range s.sample(ctx).containers {
+	for _, c := range s.sample(ctx, containerStats).containers {
 		if c.running() && matches(filter.GetId(), c.ref.ID) && matches(filter.GetPodSandboxId(), c.ref.PodID) &&
 			selected(filter.GetLabelSelector(), c.ref.Labels) {
 			out = append(out, c.stats())
@@ -33,7 +33,7 @@ func (s *Sampler) ListContainerStats(ctx context.Context, filter *runtimeapi.Con
 
 // PodSandboxStats answers CRI's PodSandboxStats; errdefs.ErrNotFound for an unknown pod.
 func (s *Sampler) PodSandboxStats(ctx context.Context, id string) (*runtimeapi.PodSandboxStats, error) {
-	p, ok := s.sample(ctx).podByID[id]
+	p, ok := s.sample(ctx, containerStats|podStats).podByID[id]
 	if !ok {
 		return nil, fmt.Errorf("stats of pod %s: %w", id, errdefs.ErrNotFound)
 	}
@@ -43,7 +43,7 @@ func (s *Sampler) PodSandboxStats(ctx context.Context, id string) (*runtimeapi.P
 // ListPodSandboxStats answers CRI's ListPodSandboxStats for ready pods that match the filter.
 func (s *Sampler) ListPodSandboxStats(ctx context.Context, filter *runtimeapi.PodSandboxStatsFilter) []*runtimeapi.PodSandboxStats {
 	out := []*runtimeapi.PodSandboxStats{}
-	for _, p := range s.sample(ctx).pods {
+	for _, p := range s.sample(ctx, containerStats|podStats).pods {
 		if p.ready() && matches(filter.GetId(), p.ref.ID) && selected(filter.GetLabelSelector(), p.ref.Labels) {
 			out = append(out, p.stats())
 		}
