@@ -100,8 +100,10 @@ func applyLayer(ctx context.Context, d layerDir, r io.ReadCloser) (ocispec.Descr
 	}
 	defer plain.Close()
 	digester := digest.Canonical.Digester()
-	counted := &counter{r: io.TeeReader(plain, digester.Hash())}
-	// Decompression runs ahead on another CPU than the extraction.
+	// Decompression runs ahead of the digest, and that of the extraction: each is as much as a
+	// processor can do.
+	unpacked := newReadAhead(plain)
+	counted := &counter{r: io.TeeReader(unpacked, digester.Hash())}
 	ahead := newReadAhead(counted)
 	err = d.extract(ctx, ahead)
 	if err == nil {
@@ -111,6 +113,7 @@ func applyLayer(ctx context.Context, d layerDir, r io.ReadCloser) (ocispec.Descr
 		_ = r.Close() // do not wait for bytes that nobody wants
 	}
 	ahead.Close()
+	unpacked.Close()
 	if err != nil {
 		return out, err
 	}
