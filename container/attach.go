@@ -22,7 +22,11 @@ func (m *Manager) Attach(ctx context.Context, id string, streams streaming.IO) e
 		go m.resize(ctx, c, streams.Resize)
 	}
 	if c.Pod.Handler.Foreign {
-		return c.foreign.attach(ctx, c, streams)
+		f, err := c.needStreams()
+		if err != nil {
+			return err
+		}
+		return f.attach(ctx, c, streams)
 	}
 	p := c.Pod.Shim()
 	if p == nil {
@@ -57,7 +61,11 @@ func (m *Manager) ReopenLog(ctx context.Context, id string) error {
 		return err
 	}
 	if c.Pod.Handler.Foreign {
-		return c.foreign.reopen()
+		f, err := c.needStreams()
+		if err != nil {
+			return err
+		}
+		return f.reopen()
 	}
 	p := c.Pod.Shim()
 	if p == nil {

@@ -36,6 +36,21 @@ func (m *Manager) openForeign(_ context.Context, c *Container) error {
 	return nil
 }
 
+// streams are those of a container with a foreign shim, nil once they are closed.
+func (c *Container) streams() *foreignIO {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.foreign
+}
+
+// needStreams is for who cannot do without them.
+func (c *Container) needStreams() (*foreignIO, error) {
+	if f := c.streams(); f != nil {
+		return f, nil
+	}
+	return nil, precondition("%s: its streams are closed", c.Name())
+}
+
 // closeForeign reads what is left, closes the FIFOs and removes them.
 func (m *Manager) closeForeign(_ context.Context, c *Container) error {
 	if !c.Pod.Handler.Foreign {
@@ -76,10 +91,7 @@ func (m *Manager) followForeign(c *Container) {
 
 // foreignEnded reports an exit after the log has what was written before it.
 func (m *Manager) foreignEnded(c *Container, e Exit) {
-	c.mu.RLock()
-	f := c.foreign
-	c.mu.RUnlock()
-	if f != nil {
+	if f := c.streams(); f != nil {
 		f.drain()
 	}
 	m.noteExit(c, e)
@@ -92,7 +104,8 @@ func reasonOf(e task.Exit) string {
 	return ReasonError
 }
 
-// resumeForeign takes up a container that a former daemon started.
+// resumeForeign takes up a container that a former daemon started. While its shim does not
+// answer, it is asked again and again.
 func (m *Manager) resumeForeign(ctx context.Context, c *Container) {
 	state, err := m.tasks.Get(ctx, c.ID)
 	switch {
@@ -103,7 +116,16 @@ func (m *Manager) resumeForeign(ctx context.Context, c *Container) {
 		}
 		return
 	case err != nil:
-		klog.FromContext(ctx).Error(err, "Cannot ask containerd for a container's state", "id", c.ID)
+		klog.FromContext(ctx).Error(err, "Cannot ask containerd for a container's state; trying again", "id", c.ID)
+		m.running.Go(func() {
+			select {
+			case <-time.After(foreignRetry):
+				if _, err := m.Get(c.ID); err == nil { // it may have been removed
+					m.resumeForeign(m.ctx, c)
+				}
+			case <-m.ctx.Done():
+			}
+		})
 		return
 	}
 	if err := m.openForeign(ctx, c); err != nil {

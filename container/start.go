@@ -89,7 +89,11 @@ func (m *Manager) createTask(ctx context.Context, c *Container, pod *shim.Proces
 		req.Endpoint, req.EndpointVersion = pod.TaskEndpoint(), shim.TaskAPIVersion
 		req.Stdio = task.Stdio{Stdout: m.ioConfig(c).URI(), Terminal: c.Config.GetTty()}
 	} else {
-		req.Stdio = c.foreign.stdio()
+		f, err := c.needStreams()
+		if err != nil {
+			return err
+		}
+		req.Stdio = f.stdio()
 	}
 	create := m.tasks.Create
 	if c.inherited {

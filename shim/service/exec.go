@@ -30,6 +30,7 @@ type execution struct {
 	mu      sync.Mutex
 	phase   taskapi.Status
 	pid     int
+	pidfd   int // holds the process that pid was; -1 once it has ended
 	exit    reap.Exit
 	console *os.File
 	relay   *relay
@@ -159,8 +160,12 @@ func (e *execution) start(ctx context.Context) (pid int, err error) {
 	if pid, err = e.c.runtime.Exec(ctx, e.file, e.spec, streams); err != nil {
 		return 0, err
 	}
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		pidfd = -1 // it has ended
+	}
 	e.mu.Lock()
-	e.pid, e.phase, e.spec = pid, taskapi.Running, nil
+	e.pid, e.pidfd, e.phase, e.spec = pid, pidfd, taskapi.Running, nil
 	e.mu.Unlock()
 	if socket == nil {
 		return pid, nil
@@ -202,6 +207,10 @@ func (s *Service) awaitExec(e *execution, exited <-chan reap.Exit) {
 	x := <-exited
 	e.mu.Lock()
 	e.exit, e.phase = x, taskapi.Stopped
+	if e.pidfd >= 0 {
+		unix.Close(e.pidfd)
+		e.pidfd = -1
+	}
 	e.mu.Unlock()
 	s.events.publish(taskapi.TaskExit(e.name, e.pid, uint32(x.Code), x.At))
 	close(e.done)
@@ -229,7 +238,10 @@ func (e *execution) signal(sig unix.Signal) error {
 	case taskapi.Stopped:
 		return fmt.Errorf("process already finished: %w", errdefs.ErrNotFound)
 	}
-	err := unix.Kill(e.pid, sig)
+	var err error = unix.ESRCH
+	if e.pidfd >= 0 {
+		err = unix.PidfdSendSignal(e.pidfd, sig, nil, 0)
+	}
 	if err == unix.ESRCH {
 		return fmt.Errorf("process already finished: %w", errdefs.ErrNotFound)
 	}
