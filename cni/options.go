@@ -41,7 +41,7 @@ type Timeouts struct {
 	Add    time.Duration // default 60 s
 	Del    time.Duration // default 60 s
 	Check  time.Duration // default 15 s
-	GC     time.Duration // default 30 s; new attachments wait for it, see Manager.GC
+	GC     time.Duration // default 10 s; new attachments wait for it, see Manager.GC
 	Status time.Duration // default 5 s
 }
 
@@ -94,7 +94,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Timeouts.Add, time.Minute)
 	setDefault(&o.Timeouts.Del, time.Minute)
 	setDefault(&o.Timeouts.Check, 15*time.Second)
-	setDefault(&o.Timeouts.GC, 30*time.Second)
+	setDefault(&o.Timeouts.GC, 10*time.Second)
 	setDefault(&o.Timeouts.Status, 5*time.Second)
 	invalid := func(format string, args ...any) (Options, error) {
 		return o, fmt.Errorf("CNI options: "+format+": %w", append(args, errdefs.ErrInvalidArgument)...)

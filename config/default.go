@@ -66,7 +66,7 @@ func defaultCNI() CNI {
 		AddTimeout:     D(time.Minute),
 		DelTimeout:     D(time.Minute),
 		CheckTimeout:   D(15 * time.Second),
-		GCTimeout:      D(30 * time.Second),
+		GCTimeout:      D(10 * time.Second),
 		StatusTimeout:  D(5 * time.Second),
 		StatusInterval: D(10 * time.Second),
 		GCInterval:     D(10 * time.Minute),

@@ -18,7 +18,7 @@ type CNI struct {
 	DelTimeout Duration `toml:"del_timeout"`
 	// The same for CHECK.
 	CheckTimeout Duration `toml:"check_timeout"`
-	// The same for GC.
+	// The same for GC; pods that start meanwhile wait for it.
 	GCTimeout Duration `toml:"gc_timeout"`
 	// The same for STATUS.
 	StatusTimeout Duration `toml:"status_timeout"`
