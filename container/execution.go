@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/containerd/containerd/v2/pkg/cio"
@@ -59,7 +58,7 @@ func (e *execution) plan() steps.Node {
 
 // open makes the FIFOs and begins to copy.
 func (e *execution) open(context.Context) error {
-	dir := filepath.Join(e.m.paths.Container(e.c.ID), "exec")
+	dir := e.m.execDir(e.c)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the streams of a command in %s: %w", e.c.Name(), err)
 	}

@@ -107,7 +107,7 @@ func reasonOf(e task.Exit) string {
 // resumeForeign takes up a container that a former daemon started. While its shim does not
 // answer, it is asked again and again.
 func (m *Manager) resumeForeign(ctx context.Context, c *Container) {
-	state, err := m.tasks.Get(ctx, c.ID)
+	state, err := m.tasks.Get(ctx, c.ID, "")
 	switch {
 	case errdefs.IsNotFound(err):
 		if m.volatileLost(c) || dirExists(m.foreignDir(c)) {

@@ -142,6 +142,7 @@ func (m *Manager) resume(ctx context.Context, c *Container) {
 		if c.Pod.Handler.Foreign {
 			m.resumeForeign(ctx, c)
 		}
+		m.endLeftExecs(c)
 	}
 }
 

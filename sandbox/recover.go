@@ -117,7 +117,7 @@ func (m *Manager) resumeReady(ctx context.Context, s *Sandbox) error {
 		s.set(func() { s.stopped = true })
 	}
 	if s.Handler.Foreign {
-		if st, err := m.tasks.Get(ctx, s.ID); err == nil && st.Running {
+		if st, err := m.tasks.Get(ctx, s.ID, ""); err == nil && st.Running {
 			s.set(func() { s.initPID = st.PID })
 		} else {
 			s.set(func() { s.stopped = true })

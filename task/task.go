@@ -215,11 +215,12 @@ type State struct {
 	Exit    Exit
 }
 
-// Get asks for the state of a task; errdefs.ErrNotFound when there is none.
-func (s *Service) Get(ctx context.Context, id string) (_ State, err error) {
+// Get asks for the state of a task, or with an execID of a process that was added to it;
+// errdefs.ErrNotFound when there is none.
+func (s *Service) Get(ctx context.Context, id, execID string) (_ State, err error) {
 	ctx, end := s.begin(ctx, "Get")
 	defer func() { end(err) }()
-	resp, err := s.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
+	resp, err := s.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id, ExecID: execID})
 	if err != nil {
 		return State{}, s.fail(ctx, "ask for the task", err)
 	}

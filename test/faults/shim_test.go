@@ -315,3 +315,33 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestExecOfKilledDaemon: a command whose daemon is killed has lost its client; the next
+// daemon ends it with all it started.
+func TestExecOfKilledDaemon(t *testing.T) {
+	both(t, func(t *testing.T, d *daemon.Daemon) {
+		watched(t, d)
+		c := d.RunPod(t).Run(t)
+		lost := make(chan error, 1)
+		go func() {
+			_, err := d.Runtime.ExecSync(background(), &runtimeapi.ExecSyncRequest{
+				ContainerId: c.ID, Cmd: []string{"sh", "-c", "sleep 1234 & sleep 1234"},
+			})
+			lost <- err
+		}()
+		running := func() string {
+			return strings.TrimSpace(c.Output(t, "ps | grep -c '[s]leep 1234' || true"))
+		}
+		daemon.Eventually(t, "the command runs", func() bool { return running() == "3" }) // sh names it, too
+		d.Kill(t)
+		if err := <-lost; err == nil {
+			t.Error("a command of a killed daemon succeeds")
+		}
+		d.Start(t)
+		daemon.Eventually(t, "the command is ended", func() bool { return running() == "0" })
+		daemon.Eventually(t, "its pipes are gone", func() bool {
+			left, _ := filepath.Glob(filepath.Join(d.Configuration.Paths().Container(c.ID), "exec", "*"))
+			return len(left) == 0
+		})
+	})
+}
