@@ -99,6 +99,10 @@ func (h levelled) WithGroup(name string) slog.Handler {
 	return levelled{h.Handler.WithGroup(name), h.level}
 }
 
+// noFSVerity is what containerd says on every file system that cannot seal files, which
+// most cannot, and which changes nothing.
+const noFSVerity = "failed check for fsverity support"
+
 // forwarder hands logrus entries to a slog handler.
 type forwarder struct{ handler slog.Handler }
 
@@ -107,7 +111,11 @@ func (forwarder) Levels() []logrus.Level { return logrus.AllLevels }
 
 // Fire implements logrus.Hook.
 func (f forwarder) Fire(e *logrus.Entry) error {
-	r := slog.NewRecord(e.Time, slogLevel(e.Level), e.Message, callerOfLogrus())
+	level := slogLevel(e.Level)
+	if level == slog.LevelWarn && e.Message == noFSVerity {
+		level = slog.LevelDebug
+	}
+	r := slog.NewRecord(e.Time, level, e.Message, callerOfLogrus())
 	for _, key := range slices.Sorted(maps.Keys(e.Data)) {
 		r.Add(key, e.Data[key])
 	}

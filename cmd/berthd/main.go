@@ -6,12 +6,29 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/berth-run/berth/config"
 )
 
-// version is set by the linker (-X main.version=...).
+// version is set by the linker (-X main.version=...). A plain `go build` of a checkout
+// leaves the commit, one of a module its version.
 var version = "unknown"
+
+func init() {
+	info, ok := debug.ReadBuildInfo()
+	if version != "unknown" || !ok {
+		return
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		version = v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			version = s.Value[:min(len(s.Value), 7)]
+		}
+	}
+}
 
 // The exit codes. A wrong command line and a wrong configuration share one: in
 // both cases starting again does not help before a person has acted.
