@@ -11,7 +11,10 @@ func (s *Sampler) complete(before *pass, d depth) *pass {
 	w := &work{s: s, prev: before, depth: d}
 	w.budget.Store(int64(slowBudget))
 	w.each(p,
-		func(f *files, c *containerSample) { w.add(f, &c.measured, c.ref.InitPID) },
+		func(f *files, c *containerSample) {
+			w.add(f, &c.measured, c.ref.InitPID)
+			w.countInPod(f, c)
+		},
 		func(f *files, pod *podSample) {
 			if before.depth&podStats == 0 {
 				w.pod(f, pod)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,6 +84,54 @@ func TestRateAcrossPasses(t *testing.T) {
 	if rate := s.complete(between, everything).pods[0].nanoCores; rate == nil || *rate < 450e6 || *rate > 510e6 {
 		t.Errorf("rate %v, want half a core", rate)
 	}
+}
+
+// TestDepthUnderChurn: whoever asks for everything gets everything, also while others ask for
+// less and the pods change all the time.
+func TestDepthUnderChurn(t *testing.T) {
+	h := v2Host(t)
+	pods := []PodRef{testPod("p1", "/kubepods/p1")}
+	one := []ContainerRef{testContainer("c1", "p1", "/kubepods/p1/c1")}
+	two := append(one[:1:1], testContainer("c2", "p1", ""))
+	src := &listSource{pods: pods, ctrs: one}
+	s := NewSampler(h, src, Options{Network: fixedNetwork, MaxAge: time.Millisecond})
+	defer s.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	for _, d := range []depth{containerStats, containerStats | podStats} {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				s.sample(ctx, d)
+			}
+		})
+	}
+	all.Go(func() {
+		for ctx.Err() == nil {
+			src.set(pods, two)
+			src.set(pods, one)
+		}
+	})
+	for range 200 {
+		p := s.sample(ctx, everything)
+		if c := p.ctrByID["c1"]; c == nil || c.Memory.Peak == 0 || p.podByID["p1"].Memory == nil {
+			t.Fatalf("a pass of depth %b was handed out as one of everything", p.depth)
+		}
+	}
+	stop()
+	all.Wait()
+	src.set(pods, two)
+	s.measureNow(containerStats)
+	if p := s.sample(ctx, everything); len(p.ctrByID) != 0 {
+		t.Errorf("somebody in a hurry got a pass of depth %b", p.depth)
+	}
+}
+
+// measureNow puts a pass of some depth in the place of the newest.
+func (s *Sampler) measureNow(d depth) {
+	p := s.measure(s.last, d)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = p
 }
 
 // figures shows the figures of a pass.

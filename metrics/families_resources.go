@@ -146,9 +146,9 @@ func layerFamilies() []family {
 }
 
 func taskFamilies() []family {
-	tasks := func(name, help string, read func(*Pids) uint64) family {
+	tasks := func(name, help string, alone bool, read func(*Pids) uint64) family {
 		return family{name: name, help: help, kind: gauge, both: func(m *measured, out emit) {
-			if m.Pids != nil {
+			if m.Pids != nil && (alone || !m.Pids.Alone) {
 				out(float64(read(m.Pids)))
 			}
 		}}
@@ -170,12 +170,12 @@ func taskFamilies() []family {
 		},
 	}
 	return []family{
-		tasks("container_processes", "Processes.", func(p *Pids) uint64 { return p.Processes }),
-		tasks("container_threads", "Threads.", func(p *Pids) uint64 { return p.Threads }),
+		tasks("container_processes", "Processes.", true, func(p *Pids) uint64 { return p.Processes }),
+		tasks("container_threads", "Threads.", false, func(p *Pids) uint64 { return p.Threads }),
 		procs("container_file_descriptors", "Open file descriptors.", func(p *Processes) uint64 { return p.Descriptors }),
 		procs("container_sockets", "Open sockets.", func(p *Processes) uint64 { return p.Sockets }),
 		ulimits,
-		tasks("container_threads_max", "Largest number of threads allowed, 0 for no limit.", func(p *Pids) uint64 { return p.Limit }),
+		tasks("container_threads_max", "Largest number of threads allowed, 0 for no limit.", false, func(p *Pids) uint64 { return p.Limit }),
 	}
 }
 

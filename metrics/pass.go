@@ -13,7 +13,8 @@ import (
 // pass is the outcome of measuring everything once. It is constant once made, but
 // for what is made of it on demand.
 type pass struct {
-	at         time.Time
+	at         time.Time // of its figures
+	made       time.Time // it was ready; later than at when it was completed
 	took       time.Duration
 	depth      depth
 	pods       []*podSample
@@ -198,6 +199,7 @@ func (w *work) container(f *files, c *containerSample) {
 	prev := w.prev.ctrByID[c.ref.ID]
 	if c.running() {
 		w.readAll(f, &c.measured)
+		w.countInPod(f, c)
 		w.foreign(c)
 		if prev != nil {
 			c.slow = prev.slow
@@ -209,8 +211,19 @@ func (w *work) container(f *files, c *containerSample) {
 	}
 }
 
+// countInPod counts the processes of a container whose pod has no cgroup of its own: they
+// make up the pod's, which CRI's stats have.
+func (w *work) countInPod(f *files, c *containerSample) {
+	if c.Pids == nil && c.group != nil && w.depth&podStats != 0 && c.pod != nil && c.pod.group == nil {
+		w.count("pids", readProcessCount(f, c.group, &c.Sample))
+	}
+}
+
 func (w *work) pod(f *files, p *podSample) {
 	p.at = time.Now()
+	if prev := w.prev.podByID[p.ref.ID]; prev != nil {
+		p.slow = prev.slow
+	}
 	if !p.ready() || w.depth&podStats == 0 {
 		return
 	}
@@ -218,9 +231,6 @@ func (w *work) pod(f *files, p *podSample) {
 		w.readAll(f, &p.measured)
 		if p.Pids == nil {
 			w.count("pids", readProcessCount(f, p.group, &p.Sample))
-		}
-		if prev := w.prev.podByID[p.ref.ID]; prev != nil {
-			p.slow = prev.slow
 		}
 		w.slowly(f, &p.measured, 0)
 	}

@@ -11,6 +11,8 @@ type Pids struct {
 	Threads, Limit uint64
 	// Processes counts thread groups.
 	Processes uint64
+	// Alone tells that there is no pids controller, and so nothing but Processes.
+	Alone bool `json:",omitempty"`
 }
 
 // readProcessCount counts processes in cgroup.procs, which is all that CRI's stats have of
@@ -34,7 +36,7 @@ func readPids(f *files, g *group, s *Sample) (err error) {
 	}
 	dir, p := g.dir("pids"), s.Pids
 	if p.Threads, err = f.value(dir, "pids.current"); err != nil {
-		s.Pids = nil // no controller: a count of 0 would be wrong
+		p.Alone = true
 		return err
 	}
 	p.Limit, err = f.limit(dir, "pids.max")

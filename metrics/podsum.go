@@ -73,6 +73,7 @@ func (p *podSample) add(c *Sample) {
 		}
 		p.Pids.Threads += c.Pids.Threads
 		p.Pids.Processes += c.Pids.Processes
+		p.Pids.Alone = c.Pids.Alone
 	}
 }
 

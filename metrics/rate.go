@@ -1,9 +1,12 @@
 package metrics
 
+import "time"
+
 // rate computes the CPU use since the pass that prev's rate was computed in, at least
 // minWindow ago: passes that come faster than that leave the rate and its base as they
 // are. A counter that went back is that of a new cgroup and has no rate yet.
 func (m *measured) rate(prev *measured) {
+	m.nanoCores, m.base = nil, nil
 	base := prev.rateBase()
 	if m.CPU == nil || base == nil || m.CPU.Usage < base.Usage || prev.CPU != nil && m.CPU.Usage < prev.CPU.Usage {
 		return
@@ -25,5 +28,13 @@ func (m *measured) rateBase() *CPU {
 	return m.CPU
 }
 
-// keepRate hands the rate on to a pass that does not measure this.
-func (m *measured) keepRate(prev *measured) { m.nanoCores, m.base = prev.nanoCores, prev.rateBase() }
+// maxBaseAge is how long something may go without being measured: a rate over more than
+// that says nothing of now.
+const maxBaseAge = time.Minute
+
+// keepRate hands the base of the next rate on to a pass that does not measure this.
+func (m *measured) keepRate(prev *measured) {
+	if base := prev.rateBase(); base != nil && time.Since(base.At) < maxBaseAge {
+		m.nanoCores, m.base = prev.nanoCores, base
+	}
+}

@@ -63,6 +63,7 @@ type Sampler struct {
 
 	mu      sync.Mutex
 	last    *pass         // the newest finished pass
+	wanted  depth         // of the next one
 	running chan struct{} // closed when the pass under way is done; nil when none is
 	closed  bool
 }
@@ -127,48 +128,63 @@ func (s *Sampler) network(f *files, path string, nsid *int32) ([]Interface, erro
 }
 
 // sample gives a pass of some depth at least that is not older than MaxAge and knows what
-// runs now. Callers that come while one is under way share it. A caller whose context ends
-// gets the newest finished pass instead: its age is in its time, and stale figures are
-// better than none.
+// runs now. Callers that come while one is under way share it. For a caller whose context
+// ends the newest finished pass will do if it is deep enough: its age is in its time, and
+// stale figures are better than none. Else there are none: counters of a pass that did not
+// read them would be 0.
 func (s *Sampler) sample(ctx context.Context, d depth) *pass {
-	// The pass under way can have begun before something started, the one after it has not;
-	// and it may need its details yet.
-	for range 3 {
-		last, done := s.join(d)
+	since := time.Now()
+	for round := 0; ; round++ {
+		last, done := s.join(d, since, round)
 		if done == nil {
 			return last
 		}
 		select {
 		case <-done:
 		case <-ctx.Done():
-			return last
+			return last.orNone(d)
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last
 }
 
 // join gives the newest pass and, if that will not do, the end of the one under way,
-// which it begins when there is none.
-func (s *Sampler) join(d depth) (*pass, chan struct{}) {
+// which it begins when there is none. It is told since when its caller waits, and for how
+// many passes it has waited: the pass under way can have begun before something started, the
+// one after it has not, and after that nothing better is to be had where so much changes.
+func (s *Sampler) join(d depth, since time.Time, round int) (*pass, chan struct{}) {
 	pods, ctrs := s.src.Pods(), s.src.Containers()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fresh := !s.last.at.IsZero() && time.Since(s.last.at) < s.opts.MaxAge && s.last.knows(pods, ctrs)
-	if s.closed || fresh && s.last.depth&d == d {
+	known := s.last.knows(pods, ctrs)
+	fresh := known && !s.last.at.IsZero() && time.Since(s.last.at) < s.opts.MaxAge
+	if s.last.depth&d == d && (fresh || s.last.made.After(since) && (known || round > 1)) {
 		return s.last, nil
 	}
+	if s.closed {
+		return s.last.orNone(d), nil
+	}
+	// Whoever begins the next pass reads what all want that wait.
+	s.wanted |= d
 	if s.running == nil {
-		measure := func(prev *pass) *pass { return s.measure(prev, d) }
+		want := s.wanted
+		s.wanted = 0
+		measure := func(prev *pass) *pass { return s.measure(prev, want) }
 		if fresh {
-			measure = func(prev *pass) *pass { return s.complete(prev, d|prev.depth) }
+			measure = func(prev *pass) *pass { return s.complete(prev, want|prev.depth) }
 		}
 		s.running = make(chan struct{})
 		// Not in the caller's own goroutine: its end must not end the pass for the others.
 		go s.run(measure, s.last, s.running)
 	}
 	return s.last, s.running
+}
+
+// orNone is the pass if it is deep enough, else an empty one.
+func (p *pass) orNone(d depth) *pass {
+	if p.depth&d == d {
+		return p
+	}
+	return &pass{}
 }
 
 // knows tells whether a pass has every object in the state that it has now.
@@ -189,6 +205,7 @@ func (p *pass) knows(pods []PodRef, ctrs []ContainerRef) bool {
 // run makes one pass of the one before, which gives the base of rates.
 func (s *Sampler) run(measure func(prev *pass) *pass, prev *pass, done chan struct{}) {
 	next := measure(prev)
+	next.made = time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last, s.running = next, nil

@@ -195,7 +195,7 @@ func TestExecs(t *testing.T) {
 	d := launch(t, daemon.Options{LogLevel: "info"})
 	d.CheckLeaks(t)
 	pod := d.RunPod(t)
-	c := pod.Run(t)
+	c := pod.Run(t, "sleep", "100000") // longer than all of this takes
 	shim := shimPID(t, d, pod.ID)
 	run := func(n int) {
 		var workers sync.WaitGroup
@@ -213,7 +213,8 @@ func TestExecs(t *testing.T) {
 						ctx, cancel = context.WithTimeout(background(), 100*time.Millisecond)
 					}
 					if _, err := d.Runtime.ExecSync(ctx, r); err != nil && !abandoned {
-						t.Errorf("ExecSync: %v", err)
+						t.Errorf("ExecSync, with %d to go: %v", left.Load(), err)
+						left.Store(0)
 					}
 					cancel()
 				}
