@@ -36,7 +36,7 @@ func (m *Manager) endLeftExecs(c *Container) {
 // ends meanwhile takes its commands along.
 func (m *Manager) endLeftExec(c *Container, dir string) {
 	log := klog.FromContext(m.ctx).WithValues("id", c.ID)
-	for m.ctx.Err() == nil && c.PID() != 0 {
+	for first := true; m.ctx.Err() == nil && c.PID() != 0; first = false {
 		err := m.tryEndExec(c, execOf(dir))
 		if err == nil {
 			err = os.RemoveAll(dir)
@@ -44,7 +44,9 @@ func (m *Manager) endLeftExec(c *Container, dir string) {
 		if err == nil {
 			return
 		}
-		log.Error(err, "Cannot end a command of a former daemon; trying again", "exec", execOf(dir))
+		if first {
+			log.Error(err, "Cannot end a command of a former daemon; trying on", "exec", execOf(dir))
+		}
 		select {
 		case <-time.After(leftRetry):
 		case <-m.ctx.Done():

@@ -44,7 +44,9 @@ func EmbeddedVersion() string {
 func openEmbedded(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{Address: o.Address, TTRPCAddress: o.Address + ".ttrpc", Embedded: true}
 	registerClientPlugin(func(c *containerd.Client) { e.Client = c })
-	servePodTasks(o)
+	if err := servePodTasks(o); err != nil {
+		return nil, err
+	}
 
 	cfg := embeddedConfig(o)
 	if err := prepareDirs(ctx, cfg, o); err != nil {

@@ -29,6 +29,8 @@ type Options struct {
 	// itself (foreign runtime handlers). At most 40 bytes or so: unix socket
 	// paths end at 107 and containerd appends 64.
 	ShimSockets string
+	// Shim is the path of berth-shim, which cleans up after pods whose shims died.
+	Shim string
 	// External is the unix socket of a containerd that already runs. When set,
 	// the fields above are not used.
 	External string

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 
@@ -22,19 +21,25 @@ const PodTasksDir = "berth.tasks"
 // servePodTasks puts a podtask.Runtime in front of containerd's task manager. The task
 // service takes the runtime of that one name only, hence the plugin of that name is
 // registered anew.
-func servePodTasks(o Options) {
+func servePodTasks(o Options) error {
+	found := false
 	all := registry.Graph(func(*plugin.Registration) bool { return false })
 	registry.Reset()
 	for _, r := range all {
 		if r.Type == plugins.RuntimePluginV2 && r.ID == "task" {
 			r.Requires = append(r.Requires, plugins.EventPlugin, plugins.MetadataPlugin)
-			r.InitFn = inFront(r.InitFn, filepath.Join(o.State, PodTasksDir))
+			r.InitFn = inFront(r.InitFn, o)
+			found = true
 		}
 		registry.Register(&r)
 	}
+	if !found {
+		return fmt.Errorf("this containerd has no plugin %s.task", plugins.RuntimePluginV2)
+	}
+	return nil
 }
 
-func inFront(open func(*plugin.InitContext) (any, error), dir string) func(*plugin.InitContext) (any, error) {
+func inFront(open func(*plugin.InitContext) (any, error), o Options) func(*plugin.InitContext) (any, error) {
 	return func(ic *plugin.InitContext) (any, error) {
 		manager, err := open(ic)
 		if err != nil {
@@ -48,13 +53,9 @@ func inFront(open func(*plugin.InitContext) (any, error), dir string) func(*plug
 		if err != nil {
 			return nil, err
 		}
-		tasks, err := podtask.New(context.WithoutCancel(ic.Context), podtask.Options{
+		return podtask.New(ic.Context, podtask.Options{
 			Others: manager.(runtime.PlatformRuntime), Containers: metadata.NewContainerStore(db.(*metadata.DB)),
-			Events: publisher.(*exchange.Exchange), Dir: dir,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("serve the tasks of pods: %w", err)
-		}
-		return tasks, nil
+			Events: publisher.(*exchange.Exchange), Shim: o.Shim, Dir: filepath.Join(o.State, PodTasksDir),
+		}), nil
 	}
 }

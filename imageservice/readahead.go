@@ -2,7 +2,7 @@ package imageservice
 
 import "io"
 
-// Sizes of the buffers between decompression and extraction.
+// Sizes of the buffers between one stage of unpacking and the next.
 const (
 	aheadBuffers = 4
 	aheadSize    = 128 << 10

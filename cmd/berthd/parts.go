@@ -141,7 +141,11 @@ const lastSpans = 3 * time.Second
 func (d *parts) openEngine(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, d.config.Containerd.ConnectTimeout.Duration)
 	defer cancel()
-	if d.engine, err = engine.Open(ctx, engineOptions(d.config)); err != nil {
+	options := engineOptions(d.config)
+	if options.Shim, err = d.find.Find(companions.Shim); err != nil {
+		return err
+	}
+	if d.engine, err = engine.Open(ctx, options); err != nil {
 		return err
 	}
 	d.metrics.RegisterDamage(len(d.engine.Quarantined))

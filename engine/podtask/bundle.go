@@ -26,8 +26,6 @@ type record struct {
 	Version int `json:"version"`
 	// Socket is the unix socket of the Task API of the pod's shim.
 	Socket string `json:"socket"`
-	// Shim is the path of the shim's binary, which cleans up when the shim has died.
-	Shim string `json:"shim"`
 }
 
 // bundle is the directory of a task: the OCI bundle, and the record.
@@ -109,14 +107,14 @@ func (b bundle) read() (record, error) {
 	return r, nil
 }
 
-// remove removes the bundle. What is mounted at its root file system, because a shim
-// died, is unmounted before: the files behind it are not the bundle's. The record goes
-// first, so that half a bundle is known for what it is.
+// remove removes the bundle. What is mounted in it, because a shim died, is unmounted
+// before: the files behind it are not the bundle's. The record goes before the rest, so
+// that half a bundle is known for what it is.
 func (b bundle) remove() error {
 	err := os.Remove(b.rootfs())
 	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) {
-		if err := mount.UnmountRecursive(b.rootfs(), unix.MNT_DETACH); err != nil {
-			return fmt.Errorf("unmount the root file system of bundle %s: %w", b, err)
+		if err := mount.UnmountRecursive(string(b), unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount what is in bundle %s: %w", b, err)
 		}
 		err = os.Remove(b.rootfs())
 	}

@@ -19,22 +19,28 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// buryTimeout bounds the cleaning up after one container. It is ended whatever it does.
-const buryTimeout = 30 * time.Second
+const (
+	// buryTimeout bounds the cleaning up after one container.
+	buryTimeout = 30 * time.Second
+	// exitUnknown is the code of a task of which nobody knows how it ended, as containerd's.
+	exitUnknown = 255
+)
 
 // bury ends and removes what is left of a task that no shim has any more. There is
-// something left only if the shim did not get to removing it itself.
+// something left only if the shim did not get to removing it itself. The task's turn is held.
 func (r *Runtime) bury(ctx context.Context, k *known) (*runtime.Exit, error) {
 	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.WithoutCancel(ctx), k.namespace), buryTimeout)
 	defer cancel()
-	exit := &runtime.Exit{}
+	exit := &runtime.Exit{Status: exitUnknown, Timestamp: time.Now()}
 	if !k.bundle.emptied() {
-		resp, err := k.cleanUp(ctx)
+		resp, err := r.cleanUp(ctx, k)
 		if err != nil {
 			return nil, fmt.Errorf("clean up after task %s, which no shim has: %w", k.id, err)
 		}
 		*exit = runtime.Exit{Pid: resp.GetPid(), Status: resp.GetExitStatus(), Timestamp: resp.GetExitedAt().AsTime()}
-		r.publish(ctx, k, exit)
+		if k.created {
+			r.publish(ctx, k, exit)
+		}
 	}
 	return exit, r.forget(ctx, k)
 }
@@ -48,11 +54,16 @@ func (b bundle) emptied() bool {
 
 // cleanUp runs the shim's binary to end the container and clean up after it, as
 // containerd does with shims that died.
-func (k *known) cleanUp(ctx context.Context) (*taskapi.DeleteResponse, error) {
+func (r *Runtime) cleanUp(ctx context.Context, k *known) (*taskapi.DeleteResponse, error) {
 	var out, complaints bytes.Buffer
-	cmd := exec.CommandContext(ctx, k.Shim, "-namespace", k.namespace, "-id", k.id, "-bundle", string(k.bundle), "delete")
+	cmd := exec.CommandContext(ctx, r.o.Shim, "-namespace", k.namespace, "-id", k.id, "-bundle", string(k.bundle), "delete")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = string(k.bundle), &out, &complaints
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if err == nil && complaints.Len() > 0 {
+		// containerd takes that for a warning and forgets the task; here it is tried again.
+		err = errors.New("it could not be removed")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %s", cmd, err, bytes.TrimSpace(complaints.Bytes()))
 	}
 	var resp taskapi.DeleteResponse
@@ -63,10 +74,10 @@ func (k *known) cleanUp(ctx context.Context) (*taskapi.DeleteResponse, error) {
 func (r *Runtime) publish(ctx context.Context, k *known, exit *runtime.Exit) {
 	at := timestamppb.New(exit.Timestamp)
 	err := errors.Join(
-		r.Events.Publish(ctx, runtime.TaskExitEventTopic, &eventtypes.TaskExit{
+		r.o.Events.Publish(ctx, runtime.TaskExitEventTopic, &eventtypes.TaskExit{
 			ContainerID: k.id, ID: k.id, Pid: exit.Pid, ExitStatus: exit.Status, ExitedAt: at,
 		}),
-		r.Events.Publish(ctx, runtime.TaskDeleteEventTopic, &eventtypes.TaskDelete{
+		r.o.Events.Publish(ctx, runtime.TaskDeleteEventTopic, &eventtypes.TaskDelete{
 			ContainerID: k.id, Pid: exit.Pid, ExitStatus: exit.Status, ExitedAt: at,
 		}))
 	if err != nil {

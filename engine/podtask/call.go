@@ -18,17 +18,23 @@ import (
 // callers, there is no task without a shim.
 var errShimGone = fmt.Errorf("its shim has died: %w", errdefs.ErrNotFound)
 
-// call connects to the shim at a socket for as long as do takes. Errors are classified
+// ask connects to the shim at a socket for as long as do takes. Errors are classified
 // with errdefs; errShimGone when there is no shim any more.
-func call(ctx context.Context, socket string, do func(taskapi.TTRPCTaskService) error) error {
+func ask(ctx context.Context, socket string, do func(taskapi.TTRPCTaskService) error) error {
 	conn, err := dial(ctx, socket)
 	if err != nil {
 		return err
 	}
+	// Sending does not look at the context: a shim that hangs may not read all of it.
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
 	client := ttrpc.NewClient(conn)
 	defer client.Close()
 	err = do(taskapi.NewTTRPCTaskClient(client))
-	if errors.Is(err, ttrpc.ErrClosed) && ctx.Err() == nil {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if errors.Is(err, ttrpc.ErrClosed) {
 		// The connection broke; did the shim end?
 		again, derr := dial(ctx, socket)
 		if derr != nil {
@@ -36,9 +42,6 @@ func call(ctx context.Context, socket string, do func(taskapi.TTRPCTaskService) 
 		}
 		again.Close()
 		return fmt.Errorf("the connection to the shim broke: %w: %w", err, errdefs.ErrUnavailable)
-	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return err // of this side, hence without a status to translate
 	}
 	return errgrpc.ToNative(err)
 }

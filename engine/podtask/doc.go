@@ -11,5 +11,5 @@
 // `ctr tasks`, sees both.
 //
 // What a later daemon needs to find a task is in its bundle, which is below
-// <state>/berth.tasks on tmpfs, and is made before the shim is told of it.
+// <state>/containerd/berth.tasks on tmpfs, and is made before the shim is told of it.
 package podtask

@@ -2,69 +2,96 @@ package podtask
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
+	"time"
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"golang.org/x/sync/errgroup"
 )
 
-// load makes the tasks of earlier daemons known. What it cannot make sense of is left
-// where it is, and said in the log; it does not keep the daemon from starting.
-func (r *Runtime) load(ctx context.Context) error {
-	spaces, err := os.ReadDir(r.Dir)
-	if err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("look for tasks of an earlier daemon: %w", err)
-	}
-	var g errgroup.Group
-	g.SetLimit(goruntime.GOMAXPROCS(0)) // most of them only connect; cleaning up runs programs
-	for _, space := range spaces {
-		ids, err := os.ReadDir(filepath.Join(r.Dir, space.Name()))
-		if err != nil {
-			return fmt.Errorf("look for tasks of an earlier daemon: %w", err)
-		}
-		ctx := namespaces.WithNamespace(ctx, space.Name())
-		for _, id := range ids {
-			g.Go(func() error {
-				if err := r.loadTask(ctx, space.Name(), id.Name()); err != nil {
-					log.G(ctx).WithError(err).WithField("id", id.Name()).Error("could not load the task of an earlier daemon")
-				}
-				return nil
-			})
+// strayRetry is the pause before ending a task without a record is tried again.
+const strayRetry = 10 * time.Second
+
+// load makes the tasks of earlier daemons known, and returns those without a record. What it
+// cannot make sense of is left where it is, and said in the log: it does not keep the daemon
+// from starting.
+func (r *Runtime) load(ctx context.Context) (stray []*known) {
+	for _, namespace := range directories(ctx, r.o.Dir) {
+		ctx := namespaces.WithNamespace(ctx, namespace)
+		for _, id := range directories(ctx, filepath.Join(r.o.Dir, namespace)) {
+			k, err := r.loadTask(ctx, namespace, id)
+			if err != nil {
+				log.G(ctx).WithError(err).WithField("id", id).Error("could not load the task of an earlier daemon")
+			}
+			if k == nil {
+				continue
+			}
+			if _, err := r.o.Containers.Get(ctx, id); errdefs.IsNotFound(err) {
+				stray = append(stray, k)
+			}
 		}
 	}
-	return g.Wait()
+	return stray
 }
 
-func (r *Runtime) loadTask(ctx context.Context, namespace, id string) error {
-	k := &known{id: id, namespace: namespace, bundle: bundle(filepath.Join(r.Dir, namespace, id))}
+// loadTask makes a task known; nil when there is only half a bundle.
+func (r *Runtime) loadTask(ctx context.Context, namespace, id string) (*known, error) {
+	k := r.newTask(namespace, id)
 	var err error
 	if k.record, err = k.bundle.read(); errdefs.IsNotFound(err) {
-		return k.bundle.remove()
+		return nil, k.bundle.remove()
 	} else if err != nil {
-		return err
+		return nil, err
 	}
-	if err := r.tasks.Add(ctx, k); err != nil {
-		return err
+	k.created = true
+	return k, r.tasks.Add(ctx, k)
+}
+
+func directories(ctx context.Context, dir string) (names []string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !os.IsNotExist(err) {
+		log.G(ctx).WithError(err).Error("could not look for tasks of an earlier daemon")
 	}
-	if _, err := r.Containers.Get(ctx, id); errdefs.IsNotFound(err) {
-		log.G(ctx).WithField("id", id).Warn("ending a container that has no record")
-		_, err = r.bury(ctx, k)
-		return err
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
 	}
-	conn, err := dial(ctx, k.Socket)
-	if errors.Is(err, errShimGone) {
-		log.G(ctx).WithField("id", id).Info("cleaning up after a container whose shim has died")
-		_, err = r.bury(ctx, k)
-		return err
+	return names
+}
+
+// endStray ends tasks that have no record, however often that has to be tried.
+func (r *Runtime) endStray(ctx context.Context, stray []*known) {
+	for len(stray) > 0 && ctx.Err() == nil {
+		left := stray[:0]
+		for _, k := range stray {
+			log.G(ctx).WithField("id", k.id).Warn("ending a container that has no record")
+			if err := r.endOne(ctx, k); err != nil {
+				log.G(ctx).WithError(err).WithField("id", k.id).Error("could not end a container that has no record")
+				left = append(left, k)
+			}
+		}
+		if stray = left; len(stray) == 0 {
+			return
+		}
+		select {
+		case <-time.After(strayRetry):
+		case <-ctx.Done():
+		}
 	}
+}
+
+func (r *Runtime) endOne(ctx context.Context, k *known) error {
+	release, err := k.acquire(ctx)
 	if err != nil {
-		return err // it may be well all the same
+		return err
 	}
-	return conn.Close()
+	defer release()
+	if k.gone {
+		return nil
+	}
+	_, err = r.bury(ctx, k)
+	return err
 }

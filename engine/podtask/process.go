@@ -8,18 +8,19 @@ import (
 	"github.com/containerd/containerd/v2/core/runtime"
 )
 
-// process is a task's first process, or with an execID one that was added
-// (runtime.ExecProcess).
+// process is a task's first process, or with an execID one that was added.
 type process struct {
 	*known
-	runtime *Runtime
-	execID  string
+	execID string
 	// pid is known when this process was created or started through this very value.
 	pid     uint32
 	started bool
 }
 
-var _ runtime.ExecProcess = (*process)(nil)
+// execution is a process that was added (runtime.ExecProcess).
+type execution struct{ process }
+
+var _ runtime.ExecProcess = (*execution)(nil)
 
 // ID of the exec, or of the container.
 func (p *process) ID() string {
@@ -30,7 +31,7 @@ func (p *process) ID() string {
 }
 
 func (k *known) call(ctx context.Context, do func(taskapi.TTRPCTaskService) error) error {
-	if err := call(ctx, k.Socket, do); err != nil {
+	if err := ask(ctx, k.Socket, do); err != nil {
 		return fmt.Errorf("task %s: %w", k.id, err)
 	}
 	return nil
@@ -100,8 +101,8 @@ func (p *process) Wait(ctx context.Context) (exit *runtime.Exit, err error) {
 	return exit, nil
 }
 
-// Delete removes a process that was added and has ended.
-func (p *process) Delete(ctx context.Context) (*runtime.Exit, error) {
+// Delete removes the process, which has ended.
+func (p *execution) Delete(ctx context.Context) (*runtime.Exit, error) {
 	return p.delete(ctx, p.execID)
 }
 

@@ -30,7 +30,7 @@ const (
 // Runtime is containerd's PlatformRuntime for the tasks in pods' shims and, through the
 // one it stands in front of, for all others.
 type Runtime struct {
-	Options
+	o     Options
 	tasks *runtime.NSMap[*known]
 }
 
@@ -39,6 +39,28 @@ type known struct {
 	record
 	id, namespace string
 	bundle        bundle
+	// turn is held by who creates or deletes the task.
+	turn chan struct{}
+	// created tells that there was a task, whose end somebody wants to hear of.
+	created bool
+	// gone tells that there is none any more.
+	gone bool
+}
+
+func (r *Runtime) newTask(namespace, id string) *known {
+	return &known{
+		id: id, namespace: namespace, bundle: bundle(filepath.Join(r.o.Dir, namespace, id)), turn: make(chan struct{}, 1),
+	}
+}
+
+// acquire waits for the turn; release ends it.
+func (k *known) acquire(ctx context.Context) (release func(), err error) {
+	select {
+	case k.turn <- struct{}{}:
+		return func() { <-k.turn }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("task %s is being created or deleted: %w", k.id, ctx.Err())
+	}
 }
 
 // ID of the container that the task is of.
@@ -52,23 +74,29 @@ type Options struct {
 	Containers containers.Store
 	// Events is told of the exits of tasks whose shims died.
 	Events events.Publisher
+	// Shim is the path of the shim's binary, which cleans up after shims that died.
+	Shim string
 	// Dir is the directory of bundles, on tmpfs.
 	Dir string
 }
 
-// New makes a Runtime. It finds the tasks of earlier daemons; those whose shims have
-// died are cleaned up, and those without a record are ended: nobody could stop them.
-func New(ctx context.Context, o Options) (*Runtime, error) {
-	r := &Runtime{Options: o, tasks: runtime.NewNSMap[*known]()}
-	return r, r.load(ctx)
+// New makes a Runtime, which knows the tasks of earlier daemons. It does not look whether
+// their shims live: who deletes a task finds out. Those without a record, which nobody would
+// delete, are ended in the background, until ctx is done.
+func New(ctx context.Context, o Options) *Runtime {
+	r := &Runtime{o: o, tasks: runtime.NewNSMap[*known]()}
+	if stray := r.load(ctx); len(stray) > 0 {
+		go r.endStray(ctx, stray)
+	}
+	return r
 }
 
 // ID of the runtime, which is that of the one it stands in front of.
-func (r *Runtime) ID() string { return r.Others.ID() }
+func (r *Runtime) ID() string { return r.o.Others.ID() }
 
 // PluginInfo tells of a runtime, where the one that this stands in front of can.
 func (r *Runtime) PluginInfo(ctx context.Context, request any) (any, error) {
-	informed, ok := r.Others.(interface {
+	informed, ok := r.o.Others.(interface {
 		PluginInfo(context.Context, any) (any, error)
 	})
 	if !ok {
@@ -81,7 +109,7 @@ func (r *Runtime) PluginInfo(ctx context.Context, request any) (any, error) {
 func (r *Runtime) Create(ctx context.Context, id string, opts runtime.CreateOpts) (runtime.Task, error) {
 	socket, ours := strings.CutPrefix(opts.Address, endpointPrefix)
 	if !ours {
-		return r.Others.Create(ctx, id, opts)
+		return r.o.Others.Create(ctx, id, opts)
 	}
 	namespace, err := namespaces.NamespaceRequired(ctx)
 	if err != nil {
@@ -90,22 +118,27 @@ func (r *Runtime) Create(ctx context.Context, id string, opts runtime.CreateOpts
 	if err := identifiers.Validate(id); err != nil {
 		return nil, fmt.Errorf("task %q: %w", id, err)
 	}
-	k := &known{
-		record: record{Version: recordVersion, Socket: socket, Shim: opts.Runtime},
-		id:     id, namespace: namespace, bundle: bundle(filepath.Join(r.Dir, namespace, id)),
+	k := r.newTask(namespace, id)
+	k.record = record{Version: recordVersion, Socket: socket}
+	release, err := k.acquire(ctx)
+	if err != nil {
+		return nil, err
 	}
+	defer release()
 	if err := r.tasks.Add(ctx, k); err != nil {
 		return nil, fmt.Errorf("task %w", err)
 	}
 	if err := k.bundle.make(k.record, opts.Spec.GetValue()); err != nil {
 		r.tasks.Delete(ctx, id)
+		k.gone = true
 		return nil, fmt.Errorf("make the bundle of task %s: %w", id, err)
 	}
-	t := &task{process: process{runtime: r, known: k}}
+	t := &task{process{known: k}}
 	if err := t.create(ctx, opts); err != nil {
 		r.undo(ctx, k)
 		return nil, fmt.Errorf("create task %s: %w", id, err)
 	}
+	k.created = true
 	return t, nil
 }
 
@@ -121,7 +154,7 @@ func (t *task) create(ctx context.Context, opts runtime.CreateOpts) error {
 	for _, m := range opts.Rootfs {
 		req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
 	}
-	return call(ctx, t.Socket, func(shim taskapi.TTRPCTaskService) error {
+	return ask(ctx, t.Socket, func(shim taskapi.TTRPCTaskService) error {
 		resp, err := shim.Create(ctx, req)
 		t.pid = resp.GetPid()
 		return err
@@ -142,20 +175,20 @@ func (r *Runtime) undo(ctx context.Context, k *known) {
 func (r *Runtime) Get(ctx context.Context, id string) (runtime.Task, error) {
 	k, err := r.tasks.Get(ctx, id)
 	if err != nil {
-		return r.Others.Get(ctx, id)
+		return r.o.Others.Get(ctx, id)
 	}
-	return &task{process: process{runtime: r, known: k}}, nil
+	return &task{process{known: k}}, nil
 }
 
 // Tasks lists the tasks of a namespace, or of all.
 func (r *Runtime) Tasks(ctx context.Context, all bool) ([]runtime.Task, error) {
-	out, err := r.Others.Tasks(ctx, all)
+	out, err := r.o.Others.Tasks(ctx, all)
 	if err != nil {
 		return nil, err
 	}
 	ours, err := r.tasks.GetAll(ctx, all)
 	for _, k := range ours {
-		out = append(out, &task{process: process{runtime: r, known: k}})
+		out = append(out, &task{process{known: k}})
 	}
 	return out, err
 }
@@ -164,12 +197,21 @@ func (r *Runtime) Tasks(ctx context.Context, all bool) ([]runtime.Task, error) {
 func (r *Runtime) Delete(ctx context.Context, id string) (*runtime.Exit, error) {
 	k, err := r.tasks.Get(ctx, id)
 	if err != nil {
-		return r.Others.Delete(ctx, id)
+		return r.o.Others.Delete(ctx, id)
 	}
+	release, err := k.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	return r.delete(ctx, k)
 }
 
+// delete removes a task in its shim, and what is known of it. Its turn is held.
 func (r *Runtime) delete(ctx context.Context, k *known) (*runtime.Exit, error) {
+	if k.gone {
+		return nil, fmt.Errorf("task %s: %w", k.id, errdefs.ErrNotFound)
+	}
 	exit, err := k.delete(ctx, "")
 	switch {
 	case errors.Is(err, errShimGone):
@@ -192,5 +234,6 @@ func (r *Runtime) forget(ctx context.Context, k *known) error {
 		return err
 	}
 	r.tasks.Delete(ctx, k.id)
+	k.gone = true
 	return nil
 }

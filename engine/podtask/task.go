@@ -60,13 +60,13 @@ func (t *task) Exec(ctx context.Context, id string, opts runtime.ExecOpts) (runt
 		})
 		return err
 	})
-	return &process{runtime: t.runtime, known: t.known, execID: id}, err
+	return &execution{process{known: t.known, execID: id}}, err
 }
 
 // Process is one that Exec added. Whether there is one is found out by asking it
 // something.
 func (t *task) Process(_ context.Context, id string) (runtime.ExecProcess, error) {
-	return &process{runtime: t.runtime, known: t.known, execID: id}, nil
+	return &execution{process{known: t.known, execID: id}}, nil
 }
 
 // Pids are the processes of the container.

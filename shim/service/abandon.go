@@ -83,6 +83,23 @@ func (s *Service) abandon(ctx context.Context, id string) error {
 	return nil
 }
 
+// awaitCreation waits for a creation that is under way: until it is over, nobody can say that there
+// is no such container (errdefs.ErrUnavailable).
+func (s *Service) awaitCreation(ctx context.Context, id string) error {
+	s.mu.Lock()
+	n := s.creations[id]
+	s.mu.Unlock()
+	if n == nil {
+		return nil
+	}
+	select {
+	case <-n.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("container %s is still being created: %w: %w", id, ctx.Err(), errdefs.ErrUnavailable)
+	}
+}
+
 // removeBundle removes a task's directory in containerd's state, and its working directory.
 func removeBundle(bundle string) error {
 	if err := rootfs.Detach(filepath.Join(bundle, "rootfs")); err != nil {

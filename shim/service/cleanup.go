@@ -22,8 +22,8 @@ import (
 const killedCode = 128 + int(unix.SIGKILL)
 
 // Cleanup ends and removes what a dead shim has left of the container whose bundle is given, and
-// returns the encoded DeleteResponse. containerd asks for it whenever its connection to a shim ends,
-// also after every container that was deleted in good order; then there is nothing left to do.
+// returns the encoded DeleteResponse. An external containerd asks for it whenever its connection to a
+// shim ends, also after every container that was deleted in good order; then there is nothing left to do.
 func Cleanup(ctx context.Context, namespace, id, bundle string) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(bundle, optionsFile))
 	if os.IsNotExist(err) {

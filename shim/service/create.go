@@ -33,6 +33,10 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateRequest) (int, er
 	dctx, cancel := detach(ctx)
 	defer cancel()
 	if err = s.create(dctx, c, r); err != nil {
+		if dctx.Err() == nil {
+			// The runtime took it all back: there is nothing to clean up.
+			_ = os.Remove(filepath.Join(r.Bundle, optionsFile))
+		}
 		s.remove(c)
 		return 0, err
 	}

@@ -42,6 +42,9 @@ func (s *Service) Start(ctx context.Context, id string) (int, error) {
 
 // Delete removes a task that has ended, or was never started, and returns how it ended.
 func (s *Service) Delete(ctx context.Context, id string) (*container, error) {
+	if err := s.awaitCreation(ctx, id); err != nil {
+		return nil, err
+	}
 	ctx, cancel := detach(ctx)
 	defer cancel()
 	c, err := s.need(id)
