@@ -55,8 +55,8 @@ func (b *builder) requestedMount(i int, m *runtimeapi.Mount) (specs.Mount, error
 	if m.GetSelinuxRelabel() && m.GetImage().GetImage() == "" {
 		b.relabel(source)
 	}
-	if len(m.GetUidMappings())+len(m.GetGidMappings()) > 0 && !b.in.Host.IDMapSyscall {
-		return specs.Mount{}, fmt.Errorf("kernel %s has no idmapped mounts (5.12 and newer): %w", b.in.Host.Kernel.Release, errdefs.ErrFailedPrecondition)
+	if err := b.canMapIDs(m); err != nil {
+		return specs.Mount{}, err
 	}
 	return specs.Mount{
 		Destination: path.Clean(m.GetContainerPath()),
@@ -66,6 +66,20 @@ func (b *builder) requestedMount(i int, m *runtimeapi.Mount) (specs.Mount, error
 		UIDMappings: idMappings(m.GetUidMappings()),
 		GIDMappings: idMappings(m.GetGidMappings()),
 	}, nil
+}
+
+// canMapIDs refuses what an OCI runtime would leave out without a word: files would belong to
+// the wrong users.
+func (b *builder) canMapIDs(m *runtimeapi.Mount) error {
+	switch f := b.in.Runtime.Features; {
+	case len(m.GetUidMappings())+len(m.GetGidMappings()) == 0:
+		return nil
+	case !b.in.Host.IDMapSyscall:
+		return fmt.Errorf("kernel %s has no idmapped mounts (5.12 and newer): %w", b.in.Host.Kernel.Release, errdefs.ErrFailedPrecondition)
+	case f.Known && !f.UserNamespaces:
+		return fmt.Errorf("the OCI runtime of this handler has no idmapped mounts (runc 1.2 and newer): %w", errdefs.ErrFailedPrecondition)
+	}
+	return nil
 }
 
 // source is the host path with its links followed, or the directory of an

@@ -42,6 +42,10 @@ func TestRefused(t *testing.T) {
 			in.Host = weak(hostinfo.CgroupV2)
 			in.Config.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x", HostPath: "/vol", UidMappings: []*runtimeapi.IDMapping{{Length: 1}}}}
 		}, errdefs.IsFailedPrecondition, "idmapped"},
+		"idmapped mount with an old runtime": {func(in *Input) {
+			in.Runtime.Features.UserNamespaces = false
+			in.Config.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x", HostPath: "/vol", UidMappings: []*runtimeapi.IDMapping{{Length: 1}}}}
+		}, errdefs.IsFailedPrecondition, "OCI runtime"},
 		"image not mounted": {func(in *Input) {
 			in.Config.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x", Image: &runtimeapi.ImageSpec{Image: "img"}}}
 		}, errdefs.IsFailedPrecondition, "img"},
