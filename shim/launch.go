@@ -99,44 +99,68 @@ func (i info) running() (*Process, error) {
 
 // start makes the sockets, runs the shim with them and completes the record.
 func start(ctx context.Context, spec LaunchSpec, i info) (_ *Process, err error) {
-	var files []*os.File
+	defer func() {
+		if err == nil {
+			return
+		}
+		if cerr := Cleanup(i.StateDir, i.PodID); cerr != nil {
+			klog.FromContext(ctx).Error(cerr, "Cannot clean up after a shim that did not start", "pod", i.PodID)
+		}
+	}()
+	files, err := openFiles(i)
 	defer func() {
 		for _, f := range files {
 			f.Close()
 		}
-		if err != nil {
-			if cerr := Cleanup(i.StateDir, i.PodID); cerr != nil {
-				klog.FromContext(ctx).Error(cerr, "Cannot clean up after a shim that did not start", "pod", i.PodID)
-			}
-		}
 	}()
+	if err != nil {
+		return nil, err
+	}
+	cmd := command(spec, files)
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p, err := i.begun(cmd.Process)
+	if errdefs.IsNotFound(err) {
+		err = fmt.Errorf("%s ended at once, see %s: %w", spec.Binary, cmd.Stderr.(*os.File).Name(), errdefs.ErrUnavailable)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := setOOMScore(p.PID(), spec.OOMScoreAdj); err != nil {
+		klog.FromContext(ctx).V(4).Info("Cannot set the OOM score of the shim", "pod", i.PodID, "err", err)
+	}
+	return p, nil
+}
+
+// openFiles opens what the shim inherits: the listening sockets of task and control, and its
+// log. What was opened comes back also with an error.
+func openFiles(i info) (files []*os.File, err error) {
 	if err := os.MkdirAll(filepath.Dir(i.Task), 0o700); err != nil {
 		return nil, err
 	}
 	for _, path := range []string{i.Task, i.Control} {
 		l, err := listen(path)
 		if err != nil {
-			return nil, err
+			return files, err
 		}
 		files = append(files, l)
 	}
-	podDir := PodDir(spec.StateDir, spec.PodID)
-	temp := tempDir(spec.StateDir, spec.PodID)
-	if err := os.Symlink(podDir, temp); err != nil && !os.IsExist(err) {
-		return nil, err
+	podDir := PodDir(i.StateDir, i.PodID)
+	if err := os.Symlink(podDir, tempDir(i.StateDir, i.PodID)); err != nil && !os.IsExist(err) {
+		return files, err
 	}
-	stderr, err := os.OpenFile(filepath.Join(podDir, logFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	log, err := os.OpenFile(filepath.Join(podDir, logFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, err
+		return files, err
 	}
-	files = append(files, stderr)
+	return append(files, log), nil
+}
 
-	cmd := command(spec, podDir, temp, stderr, files[:2])
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	// Not cmd.Wait: that would keep the command, with its environment, for as long as the pod lives.
-	process := cmd.Process
+// begun writes the record of a shim that runs now and follows it; one that cannot be is
+// killed, since nobody would know of it.
+func (i info) begun(process *os.Process) (p *Process, err error) {
+	// Not exec.Cmd.Wait: that would keep the command, with its environment, for as long as the pod lives.
 	reap := func() { _, _ = process.Wait() }
 	i.PID = process.Pid
 	if _, i.StartTime, err = procStat(i.PID); err == nil {
@@ -147,22 +171,15 @@ func start(ctx context.Context, spec LaunchSpec, i info) (_ *Process, err error)
 		reap()
 		return nil, err
 	}
-	if err := setOOMScore(i.PID, spec.OOMScoreAdj); err != nil {
-		klog.FromContext(ctx).V(4).Info("Cannot set the OOM score of the shim", "pod", i.PodID, "err", err)
-	}
-	p, err := newProcess(i, reap)
-	if errdefs.IsNotFound(err) {
-		err = fmt.Errorf("%s ended at once, see %s: %w", spec.Binary, stderr.Name(), errdefs.ErrUnavailable)
-	}
-	if err != nil {
-		_ = process.Kill() // nobody would know of it
-		go reap()
+	if p, err = newProcess(i, reap); err != nil {
+		_ = process.Kill() // newProcess waits for its end
 	}
 	return p, err
 }
 
 // command is the shim's command line, as containerd's own shims take it, and its environment.
-func command(spec LaunchSpec, podDir, temp string, stderr *os.File, listeners []*os.File) *exec.Cmd {
+func command(spec LaunchSpec, files []*os.File) *exec.Cmd {
+	listeners, log := files[:2], files[2]
 	ns := spec.Namespace
 	if ns == "" {
 		ns = defaultNamespace
@@ -172,14 +189,14 @@ func command(spec LaunchSpec, podDir, temp string, stderr *os.File, listeners []
 		args = append(args, "-debug")
 	}
 	cmd := exec.Command(spec.Binary, args...)
-	cmd.Dir = podDir
-	cmd.Stdout, cmd.Stderr = stderr, stderr
+	cmd.Dir = PodDir(spec.StateDir, spec.PodID)
+	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = listeners
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"),
 		api.EnvControlFD + "=" + strconv.Itoa(api.ControlFD),
 		// Temporary files, of which runc has one for each exec, go with the pod.
-		"TMPDIR=" + temp,
+		"TMPDIR=" + tempDir(spec.StateDir, spec.PodID),
 		// Every processor the Go runtime may use costs the shim some 250 KiB. runc inherits this.
 		"GOMAXPROCS=1",
 		// With a fixed number the runtime need not look at cgroups; nobody profiles memory here.

@@ -125,8 +125,17 @@ func measure(ctx context.Context, s *side.Side, o options, c *column) (err error
 	if n.metrics != "" {
 		n.goMemory(ctx, c)
 	}
+	if err := n.latencies(ctx, o, c); err != nil {
+		return err
+	}
+	c.set("memory after many clients at once, a pod", perPod(n.memory(), empty.resident))
+	return nil
+}
+
+// latencies lets all clients ask at once, each call in turn.
+func (n *node) latencies(ctx context.Context, o options, c *column) error {
 	for _, q := range n.queries() {
-		logf("%s: %s", s.Name, q.name)
+		logf("%s: %s", n.Name, q.name)
 		// Cold: everybody at once, after what was found out before has grown old.
 		cold, size, err := n.together(ctx, q, o, 1200*time.Millisecond)
 		if err != nil {
@@ -140,7 +149,6 @@ func measure(ctx context.Context, s *side.Side, o options, c *column) (err error
 		}
 		c.set(q.name+", again and again", hot.String())
 	}
-	c.set("memory after many clients at once, a pod", perPod(n.memory(), empty.resident))
 	return nil
 }
 

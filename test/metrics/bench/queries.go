@@ -109,15 +109,6 @@ func (n *node) together(ctx context.Context, q query, o options, pause time.Dura
 // kubelet makes the load of a kubelet with generic relisting, and of Prometheus: lists every
 // second, stats every ten, a scrape every fifteen. It returns what the daemon used.
 func (n *node) kubelet(ctx context.Context, d time.Duration) (use usage, err error) {
-	ask := func(name string) error {
-		for _, q := range n.queries() {
-			if q.name == name {
-				_, err := q.ask(ctx, 0)
-				return err
-			}
-		}
-		return nil
-	}
 	start, used := time.Now(), n.cpu()
 	memory := []acct.Use{acct.UseOf(n.DaemonPIDs())}
 	tick := time.NewTicker(time.Second)
@@ -128,31 +119,34 @@ func (n *node) kubelet(ctx context.Context, d time.Duration) (use usage, err err
 		case <-ctx.Done():
 			return use, ctx.Err()
 		}
-		if _, err := n.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{}); err != nil {
+		if err := n.poll(ctx, second); err != nil {
 			return use, err
-		}
-		if _, err := n.Runtime.ListContainers(ctx, &runtimeapi.ListContainersRequest{}); err != nil {
-			return use, err
-		}
-		if second%10 == 0 {
-			if err := ask("ListPodSandboxStats"); err != nil {
-				return use, err
-			}
-			if err := ask("ListContainerStats"); err != nil {
-				return use, err
-			}
 		}
 		memory = append(memory, acct.UseOf(n.DaemonPIDs()))
-		if second%15 == 0 {
-			if err := ask("scrape"); err != nil {
-				return use, err
-			}
-		}
 	}
 	use.core = float64(n.cpu()-used) / float64(time.Since(start))
 	use.resident = median(memory, func(u acct.Use) int64 { return u.RSS })
 	use.anonymous = median(memory, func(u acct.Use) int64 { return u.Anonymous })
 	return use, nil
+}
+
+// poll asks what is due in a second of the load.
+func (n *node) poll(ctx context.Context, second int) error {
+	if _, err := n.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{}); err != nil {
+		return err
+	}
+	if _, err := n.Runtime.ListContainers(ctx, &runtimeapi.ListContainersRequest{}); err != nil {
+		return err
+	}
+	every := map[string]int{"ListPodSandboxStats": 10, "ListContainerStats": 10, "scrape": 15}
+	for _, q := range n.queries() {
+		if n := every[q.name]; n != 0 && second%n == 0 {
+			if _, err := q.ask(ctx, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // usage is what a daemon used while it was asked: the part of a core, and memory in bytes,
