@@ -332,7 +332,7 @@ func TestExecOfKilledDaemon(t *testing.T) {
 		running := func() string {
 			return strings.TrimSpace(c.Output(t, "ps | grep -c '[s]leep 1234' || true"))
 		}
-		daemon.Eventually(t, "the command runs", func() bool { return running() == "3" }) // sh names it, too
+		daemon.Eventually(t, "the command and its child run", func() bool { n, _ := strconv.Atoi(running()); return n >= 2 })
 		d.Kill(t)
 		if err := <-lost; err == nil {
 			t.Error("a command of a killed daemon succeeds")
