@@ -45,8 +45,8 @@ func (s *Service) begin(id, bundle string) (end func(forget bool)) {
 }
 
 // abandon takes back a creation whose caller is gone, so that the container can be created anew:
-// containerd, whose client died, has forgotten the task while runc was still at work, and may have
-// been unable to remove the bundle. A container that was started is left alone
+// an external containerd, whose client died, has forgotten the task while runc was still at work,
+// and may have been unable to remove the bundle; the embedded one died itself. A container that was started is left alone
 // (errdefs.ErrFailedPrecondition); an unknown one is no error.
 func (s *Service) abandon(ctx context.Context, id string) error {
 	s.mu.Lock()
@@ -100,7 +100,8 @@ func (s *Service) awaitCreation(ctx context.Context, id string) error {
 	}
 }
 
-// removeBundle removes a task's directory in containerd's state, and its working directory.
+// removeBundle removes a task's directory, and the working directory that an external containerd
+// makes besides.
 func removeBundle(bundle string) error {
 	if err := rootfs.Detach(filepath.Join(bundle, "rootfs")); err != nil {
 		return fmt.Errorf("unmount the root of bundle %s: %w", bundle, err)

@@ -168,8 +168,8 @@ func (s *Service) CloseStdin(id string) error {
 	return nil
 }
 
-// Shutdown ends a shim that is not pinned once it serves nothing. containerd calls it after each task
-// it deletes; a pod's shim stays for the next container.
+// Shutdown ends a shim that is not pinned once it serves nothing. containerd's task manager calls it
+// after each task it deletes; a pod's shim stays for the next container.
 func (s *Service) Shutdown() {
 	s.mu.Lock()
 	idle := len(s.containers) == 0
