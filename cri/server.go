@@ -69,6 +69,7 @@ func NewServer(o Options) *grpc.Server {
 	s := grpc.NewServer(append(o.GRPC,
 		grpc.ChainUnaryInterceptor(unary...),
 		grpc.ChainStreamInterceptor(stream...),
+		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),
 	)...)

@@ -9,7 +9,7 @@ import (
 
 const (
 	// trimEvery is how often the daemon looks whether it holds memory without use.
-	trimEvery = time.Minute
+	trimEvery = 20 * time.Second
 	// trimAbove is how much of it, in bytes, is worth a garbage collection.
 	trimAbove = 2 << 20
 )

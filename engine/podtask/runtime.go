@@ -18,6 +18,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/containerd/typeurl/v2"
+
+	"github.com/berth-run/berth/engine/ocispec"
 )
 
 const (
@@ -107,6 +109,10 @@ func (r *Runtime) PluginInfo(ctx context.Context, request any) (any, error) {
 
 // Create creates a task, in the pod's shim when opts has its address.
 func (r *Runtime) Create(ctx context.Context, id string, opts runtime.CreateOpts) (runtime.Task, error) {
+	var err error
+	if opts.Spec, err = ocispec.Unpack(opts.Spec); err != nil {
+		return nil, fmt.Errorf("create task %s: %w", id, err)
+	}
 	socket, ours := strings.CutPrefix(opts.Address, endpointPrefix)
 	if !ours {
 		return r.o.Others.Create(ctx, id, opts)

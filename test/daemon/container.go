@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -146,6 +147,20 @@ func (c *Container) Status(t testing.TB) *runtimeapi.ContainerStatus {
 func (c *Container) State(t testing.TB) runtimeapi.ContainerState {
 	t.Helper()
 	return c.Status(t).GetState()
+}
+
+// PIDOf is the PID of a container's first process.
+func (d *Daemon) PIDOf(t testing.TB, containerID string) int {
+	t.Helper()
+	resp, err := d.Runtime.ContainerStatus(Context(t), &runtimeapi.ContainerStatusRequest{ContainerId: containerID, Verbose: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info struct{ Pid int }
+	if err := json.Unmarshal([]byte(resp.GetInfo()["info"]), &info); err != nil {
+		t.Fatal(err)
+	}
+	return info.Pid
 }
 
 // ExecSync runs a command in the container, for 30 seconds at most.

@@ -25,8 +25,8 @@ func TestNewerRecord(t *testing.T) {
 		d.CheckLeaks(t)
 		pod := d.RunPod(t)
 		c := pod.Run(t)
-		pid, netns := containerPID(t, d, c.ID), d.Configuration.Paths().PodNetNS(pod.ID)
-		rewrite(t, d, pod.ID, c.ID, `"version":1`, `"version":9`)
+		pid, netns := d.PIDOf(t, c.ID), d.Configuration.Paths().PodNetNS(pod.ID)
+		rewrite(t, d, pod.ID, c.ID, `"version":`, `"version":9`)
 		d.Kill(t)
 		d.Start(t)
 		if n := podCount(t, d); n != 0 {
@@ -40,7 +40,7 @@ func TestNewerRecord(t *testing.T) {
 			t.Error(err)
 		}
 		healthy(t, d)
-		rewrite(t, d, pod.ID, c.ID, `"version":9`, `"version":1`)
+		rewrite(t, d, pod.ID, c.ID, `"version":9`, `"version":`)
 		d.Kill(t)
 		d.Start(t)
 		if got := c.Output(t, "ip addr show dev eth0 | grep -c 'inet '"); got != "1\n" {

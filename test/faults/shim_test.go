@@ -34,20 +34,6 @@ func shimPID(t *testing.T, d *daemon.Daemon, podID string) int {
 	return info.ShimPid
 }
 
-// containerPID is the first process of a container.
-func containerPID(t *testing.T, d *daemon.Daemon, id string) int {
-	t.Helper()
-	resp, err := d.Runtime.ContainerStatus(daemon.Context(t), &runtimeapi.ContainerStatusRequest{ContainerId: id, Verbose: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var info struct{ Pid int }
-	if err := json.Unmarshal([]byte(resp.GetInfo()["info"]), &info); err != nil {
-		t.Fatal(err)
-	}
-	return info.Pid
-}
-
 // watched makes the test fail when it leaves something behind. The daemon keeps cgroups
 // open that it has taken samples of, until the next ones.
 func watched(t *testing.T, d *daemon.Daemon) {
@@ -90,7 +76,7 @@ func TestShimKilled(t *testing.T) {
 		pod := d.RunPod(t)
 		c, done := pod.Run(t), pod.Run(t, "sh", "-c", "exit 5")
 		done.WaitExited(t)
-		pid := containerPID(t, d, c.ID)
+		pid := d.PIDOf(t, c.ID)
 		must(t, unix.Kill(shimPID(t, d, pod.ID), unix.SIGKILL))
 		st := c.WaitExited(t)
 		if st.GetExitCode() != 137 || !strings.Contains(st.GetMessage(), "shim") {
@@ -137,7 +123,7 @@ func TestShimKilledWhileDown(t *testing.T) {
 		watched(t, d)
 		pod := d.RunPod(t)
 		c := pod.Run(t)
-		pid, shim := containerPID(t, d, c.ID), shimPID(t, d, pod.ID)
+		pid, shim := d.PIDOf(t, c.ID), shimPID(t, d, pod.ID)
 		d.Kill(t)
 		must(t, unix.Kill(shim, unix.SIGKILL))
 		d.Start(t)
@@ -272,7 +258,7 @@ func TestCgroupRemoved(t *testing.T) {
 		watched(t, d)
 		pod := d.RunPod(t)
 		c := pod.Run(t)
-		pid := containerPID(t, d, c.ID)
+		pid := d.PIDOf(t, c.ID)
 		for _, group := range cgroupsOf(t, pid, c.ID) {
 			top := "/sys/fs/cgroup/" + strings.SplitN(strings.TrimPrefix(group, "/sys/fs/cgroup/"), "/", 2)[0]
 			procs, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))

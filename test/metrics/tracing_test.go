@@ -2,8 +2,10 @@ package metrics_test
 
 import (
 	"compress/gzip"
+	"context"
 	"encoding/hex"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -23,8 +26,35 @@ import (
 
 // spans is an OpenTelemetry collector.
 type spans struct {
+	collector.UnimplementedTraceServiceServer
+
 	mu  sync.Mutex
 	all []*otlp.Span
+}
+
+// serve answers in one of OTLP's protocols, and returns the endpoint.
+func (s *spans) serve(t *testing.T, protocol string) string {
+	t.Helper()
+	if protocol != "grpc" {
+		server := httptest.NewServer(s)
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	collector.RegisterTraceServiceServer(server, s)
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(server.Stop)
+	return "http://" + l.Addr().String() // which is OTLP's way to say: without TLS
+}
+
+// Export implements collector.TraceServiceServer.
+func (s *spans) Export(_ context.Context, r *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+	s.add(r)
+	return &collector.ExportTraceServiceResponse{}, nil
 }
 
 // ServeHTTP implements http.Handler.
@@ -44,6 +74,10 @@ func (s *spans) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	s.add(&request)
+}
+
+func (s *spans) add(request *collector.ExportTraceServiceRequest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range request.ResourceSpans {
@@ -67,11 +101,16 @@ func (s *spans) named(trace, name string) *otlp.Span {
 
 // Spans of calls and stages continue the trace of the client, and histograms point at it.
 func TestTracing(t *testing.T) {
+	for _, protocol := range []string{"http/protobuf", "grpc"} {
+		t.Run(protocol, func(t *testing.T) { tracing(t, protocol) })
+	}
+}
+
+func tracing(t *testing.T, protocol string) {
 	got := &spans{}
-	server := httptest.NewServer(got)
-	defer server.Close()
 	d, address := endpoint(t, daemon.Options{Env: []string{
-		"OTEL_EXPORTER_OTLP_ENDPOINT=" + server.URL, "OTEL_BSP_SCHEDULE_DELAY=200",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + got.serve(t, protocol), "OTEL_EXPORTER_OTLP_PROTOCOL=" + protocol,
+		"OTEL_BSP_SCHEDULE_DELAY=200",
 	}})
 	const trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 	ctx := metadata.AppendToOutgoingContext(daemon.Context(t), "traceparent", "00-"+trace+"-"+parent+"-01")
