@@ -3,14 +3,13 @@ package metrics
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"hash/crc32"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/prometheus/common/expfmt"
 	"golang.org/x/sync/singleflight"
 	"k8s.io/klog/v2"
@@ -79,27 +78,45 @@ func (e *exposition) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	format := expfmt.NegotiateIncludingOpenMetrics(r.Header)
 	// Only this escaping: no name here needs another.
 	w.Header().Set("Content-Type", string(format))
-	shared, err, _ := e.gathering.Do(string(format), func() (any, error) { return e.registry(format) })
-	own := shared.([]byte)
+	gzip := acceptsGzip(r.Header)
+	key := fmt.Sprintf("%s gzip=%t", format, gzip)
+	shared, err, _ := e.gathering.Do(key, func() (any, error) { return e.registry(format, gzip) })
+	own := shared.(registryPart)
 	if err != nil {
 		// One collector that fails costs its own metrics only.
 		klog.FromContext(r.Context()).Error(err, "Some metrics cannot be shown")
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), scrapeTimeout)
 	defer cancel()
-	if acceptsGzip(r.Header) {
+	if own.packed != nil {
 		w.Header().Set("Content-Encoding", "gzip")
 		err = e.compressed(ctx, w, formOf(format), own)
 	} else {
-		err = e.plain(ctx, w, formOf(format), own)
+		err = e.plain(ctx, w, formOf(format), own.text)
 	}
 	if err != nil {
 		klog.FromContext(r.Context()).V(3).Info("A scrape was cut off", "err", err)
 	}
 }
 
-// registry encodes what is in the registry, and the end of the exposition.
-func (e *exposition) registry(format expfmt.Format) ([]byte, error) {
+// registryPart is what is in the registry, and the end of the exposition.
+type registryPart struct {
+	text   []byte
+	packed *deflated // nil when nobody asked for it
+}
+
+// registry encodes what is in the registry, and compresses it for those who take that.
+func (e *exposition) registry(format expfmt.Format, gzip bool) (registryPart, error) {
+	text, err := e.gather(format)
+	part := registryPart{text: text}
+	if gzip {
+		packed, perr := deflate(len(text)/4, true, func(w io.Writer) error { _, err := w.Write(text); return err })
+		part.packed, err = packed, errors.Join(err, perr)
+	}
+	return part, err
+}
+
+func (e *exposition) gather(format expfmt.Format) ([]byte, error) {
 	families, err := e.m.Registry.Gather()
 	var b bytes.Buffer
 	enc := expfmt.NewEncoder(&b, format)
@@ -123,80 +140,6 @@ func (e *exposition) plain(ctx context.Context, w io.Writer, f form, own []byte)
 	_, err := w.Write(own)
 	return err
 }
-
-// compressed writes one gzip member out of two parts that were deflated apart: the first
-// ends on a byte's border without a final block, so that the second can follow it.
-func (e *exposition) compressed(ctx context.Context, w io.Writer, f form, own []byte) error {
-	first := &deflated{}
-	if s := e.m.sampler; s != nil {
-		var err error
-		if first, err = s.sample(ctx, everything).deflate(f, s.families, s.opts.MaxAge); err != nil {
-			return err
-		}
-	}
-	header := []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255} // fastest algorithm, unknown OS
-	if _, err := w.Write(append(header, first.data...)); err != nil {
-		return err
-	}
-	z, err := flate.NewWriter(w, flate.BestSpeed)
-	if err != nil {
-		return err
-	}
-	if _, err := z.Write(own); err != nil {
-		return err
-	}
-	if err := z.Close(); err != nil {
-		return err
-	}
-	var trailer [8]byte
-	binary.LittleEndian.PutUint32(trailer[:], crc32.Update(first.crc, crc32.IEEETable, own))
-	binary.LittleEndian.PutUint32(trailer[4:], first.size+uint32(len(own)))
-	_, err = w.Write(trailer[:])
-	return err
-}
-
-// deflated is compressed data with what gzip must know of its origin.
-type deflated struct {
-	data      []byte
-	crc, size uint32
-}
-
-// deflate encodes and compresses a pass, once for all who ask within keep.
-func (p *pass) deflate(f form, families []family, keep time.Duration) (*deflated, error) {
-	p.rendered.mu.Lock()
-	defer p.rendered.mu.Unlock()
-	if d := p.rendered.gz[f]; d != nil {
-		return d, nil
-	}
-	var out bytes.Buffer
-	z, err := flate.NewWriter(&out, flate.BestSpeed)
-	if err != nil {
-		return nil, err
-	}
-	d := &deflated{}
-	sum := writerFunc(func(b []byte) (int, error) {
-		d.crc, d.size = crc32.Update(d.crc, crc32.IEEETable, b), d.size+uint32(len(b))
-		return z.Write(b)
-	})
-	if err := p.encode(sum, families, f.encoder()); err != nil {
-		return nil, err
-	}
-	if err := z.Flush(); err != nil {
-		return nil, err
-	}
-	d.data = out.Bytes()
-	if p.rendered.gz == nil {
-		p.rendered.gz = map[form]*deflated{}
-	}
-	p.rendered.gz[f] = d
-	p.drop(keep)
-	return d, nil
-}
-
-type writerFunc func([]byte) (int, error)
-
-// Write implements io.Writer.
-func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // acceptsGzip says that the client takes it; one that gives it the weight 0 does not.
 func acceptsGzip(h http.Header) bool {

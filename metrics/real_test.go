@@ -234,7 +234,7 @@ func BenchmarkRegistry(b *testing.B) {
 	e := newExposition(m)
 	b.ReportAllocs()
 	for b.Loop() {
-		own, err := e.registry(expfmt.NewFormat(expfmt.TypeTextPlain))
+		own, err := e.gather(expfmt.NewFormat(expfmt.TypeTextPlain))
 		if err != nil {
 			b.Fatal(err)
 		}
