@@ -18,6 +18,10 @@ import (
 // maxMessage bounds a gRPC message, in bytes: what the kubelet uses, too.
 const maxMessage = 16 << 20
 
+// writeBuffer is how much of an answer is written at once, in bytes: most lists whole. A
+// connection has it only while it writes.
+const writeBuffer = 128 << 10
+
 // Runtime is the RuntimeService.
 type Runtime struct {
 	unimplemented
@@ -70,6 +74,8 @@ func NewServer(o Options) *grpc.Server {
 		grpc.ChainUnaryInterceptor(unary...),
 		grpc.ChainStreamInterceptor(stream...),
 		grpc.ForceServerCodecV2(newCodec()),
+		grpc.WriteBufferSize(writeBuffer),
+		grpc.SharedWriteBuffer(true),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),
 	)...)
