@@ -21,6 +21,8 @@ type group struct {
 	unified bool
 	dirs    map[string]*directory
 	noIO    time.Time // when there were no figures of disks
+	// memoryLimits are those that were read last.
+	memoryLimits memoryLimits
 }
 
 // directory is one of a group's, held open by an O_PATH descriptor so that its files are
@@ -56,6 +58,7 @@ func (g *group) dir(controller string) *directory {
 
 // close lets go of the directories; they are opened again when they are read again.
 func (g *group) close(h *handles) {
+	g.memoryLimits = memoryLimits{}
 	for _, d := range g.dirs {
 		if d.fd > 0 {
 			_ = unix.Close(d.fd)

@@ -1,5 +1,7 @@
 package metrics
 
+import "time"
+
 // Memory is what a cgroup and all below it holds, in bytes, and its events.
 type Memory struct {
 	// Usage is all memory charged, Peak its maximum (0 where the kernel keeps none),
@@ -26,13 +28,21 @@ type Memory struct {
 
 func readMemory(f *files, g *group, s *Sample) error {
 	m := &Memory{}
-	read := readMemory1
+	read, limits := readMemory1, memoryLimits1
 	if g.unified {
-		read = readMemory2
+		read, limits = readMemory2, memoryLimits2
 	}
 	if err := read(f, g.dir("memory"), m); err != nil {
 		return err
 	}
+	if time.Since(g.memoryLimits.at) >= limitAge {
+		l, err := limits(f, g.dir("memory"))
+		if err != nil {
+			return err
+		}
+		g.memoryLimits = l
+	}
+	g.memoryLimits.set(m)
 	m.workingSet()
 	s.Memory = m
 	return nil
@@ -86,13 +96,7 @@ func readMemory1(f *files, dir *directory, m *Memory) error {
 			m.OwnMajorFaults = v
 		}
 	})
-	if err != nil {
-		return err
-	}
-	if m.Limit, err = f.limit(dir, "memory.limit_in_bytes"); err != nil {
-		return err
-	}
-	return swapLimit1(f, dir, m)
+	return err
 }
 
 func memoryDetails1(f *files, dir *directory, m *Memory) error {
@@ -111,25 +115,6 @@ func memoryDetails1(f *files, dir *directory, m *Memory) error {
 			m.OOMKills = v
 		}
 	})
-}
-
-// swapLimit1 takes the limit of swap from that of memory and swap together.
-func swapLimit1(f *files, dir *directory, m *Memory) error {
-	both, err := f.value(dir, "memory.memsw.limit_in_bytes")
-	switch {
-	case vanished(err) && err != nil:
-		m.SwapOff = true
-		return nil
-	case err != nil:
-		return err
-	case both >= unlimited || m.Limit == 0:
-		return nil
-	case both <= m.Limit:
-		m.SwapOff = true
-	default:
-		m.SwapLimit = both - m.Limit
-	}
-	return nil
 }
 
 // readMemory2 follows Documentation/admin-guide/cgroup-v2.rst, where all is hierarchical.
@@ -161,10 +146,9 @@ func readMemory2(f *files, dir *directory, m *Memory) error {
 	if err != nil {
 		return err
 	}
-	if m.Limit, err = f.limit(dir, "memory.max"); err != nil {
-		return err
-	}
-	return swap2(f, dir, m)
+	// The kernel counts swap only when it is configured.
+	m.Swap, err = f.optional(dir, "memory.swap.current")
+	return err
 }
 
 func memoryDetails2(f *files, dir *directory, m *Memory) error {
@@ -180,25 +164,4 @@ func memoryDetails2(f *files, dir *directory, m *Memory) error {
 			m.OOMKills = v
 		}
 	})
-}
-
-// swap2 reads swap, which the kernel counts only when it is configured.
-func swap2(f *files, dir *directory, m *Memory) error {
-	var err error
-	if m.Swap, err = f.value(dir, "memory.swap.current"); err != nil {
-		m.SwapOff = true
-		if vanished(err) {
-			return nil
-		}
-		return err
-	}
-	limit, err := f.optional(dir, "memory.swap.max")
-	if err != nil {
-		return err
-	}
-	m.SwapOff = limit == 0
-	if limit < unlimited {
-		m.SwapLimit = limit
-	}
-	return nil
 }

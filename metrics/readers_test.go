@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/berth-run/berth/cgroup"
 )
@@ -134,5 +135,41 @@ func TestPageSizes(t *testing.T) {
 	}
 	if len(got) != 3 || !got["64KB"] || !got["2MB"] || !got["1GB"] {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestLimitsAge: limits are read again when they have grown old, and of a cgroup that was made anew.
+func TestLimitsAge(t *testing.T) {
+	for name, host := range map[string]func(*testing.T) *cgroup.Host{"v1": v1Host, "v2": v2Host} {
+		t.Run(name, func(t *testing.T) {
+			h := host(t)
+			f, g := &files{}, newGroup("/kubepods/p1/c1", h.Mode == cgroup.Unified, h.Resolve("/kubepods/p1/c1"))
+			file := filepath.Join(g.dir("memory").path, map[string]string{"v1": "memory.limit_in_bytes", "v2": "memory.max"}[name])
+			limit := func() uint64 {
+				s := &Sample{}
+				if err := readMemory(f, g, s); err != nil {
+					t.Fatal(err)
+				}
+				return s.Memory.Limit
+			}
+			before := limit()
+			if err := os.WriteFile(file, []byte("4096\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got := limit(); got != before {
+				t.Errorf("read again at once: %d", got)
+			}
+			g.memoryLimits.at = time.Now().Add(-limitAge)
+			if got := limit(); got != 4096 {
+				t.Errorf("%d after %s", got, limitAge)
+			}
+			if err := os.WriteFile(file, []byte("8192\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			g.close(newHandles())
+			if got := limit(); got != 8192 {
+				t.Errorf("%d of another cgroup", got)
+			}
+		})
 	}
 }

@@ -1,0 +1,58 @@
+package metrics
+
+import (
+	"errors"
+	"io/fs"
+	"time"
+)
+
+// limitAge is how old the limits of memory may get. They are two of the eight files that CRI's
+// stats take from a cgroup, and hardly ever change.
+const limitAge = 30 * time.Second
+
+// memoryLimits are a cgroup's limits of memory and swap, in bytes as in Memory.
+type memoryLimits struct {
+	at          time.Time
+	limit, swap uint64
+	swapOff     bool
+}
+
+func (l *memoryLimits) set(m *Memory) {
+	m.Limit, m.SwapLimit, m.SwapOff = l.limit, l.swap, l.swapOff
+}
+
+// memoryLimits1 takes the limit of swap from that of memory and swap together.
+func memoryLimits1(f *files, dir *directory) (memoryLimits, error) {
+	l := memoryLimits{at: time.Now()}
+	var err error
+	if l.limit, err = f.limit(dir, "memory.limit_in_bytes"); err != nil {
+		return l, err
+	}
+	both, err := f.value(dir, "memory.memsw.limit_in_bytes")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		l.swapOff = true
+	case err != nil:
+		return l, err
+	case both >= unlimited || l.limit == 0:
+	case both <= l.limit:
+		l.swapOff = true
+	default:
+		l.swap = both - l.limit
+	}
+	return l, nil
+}
+
+// memoryLimits2 has them apart.
+func memoryLimits2(f *files, dir *directory) (memoryLimits, error) {
+	l := memoryLimits{at: time.Now()}
+	var err error
+	if l.limit, err = f.limit(dir, "memory.max"); err != nil {
+		return l, err
+	}
+	swap, err := f.optional(dir, "memory.swap.max")
+	if l.swapOff = swap == 0; swap < unlimited {
+		l.swap = swap
+	}
+	return l, err
+}
