@@ -28,11 +28,9 @@ func (c *Config) Complete() {
 	if c.CNI.BinDirs == nil {
 		c.CNI.BinDirs = pluginDirs()
 	}
-	for _, n := range []*int{&c.Pod.MaxConcurrentStarts, &c.Container.MaxConcurrentStarts} {
-		if *n == 0 {
-			*n = max(8, 4*runtime.NumCPU())
-		}
-	}
+	// More than that start nothing sooner, and keep calls that only look waiting for a processor.
+	orElse(&c.Pod.MaxConcurrentStarts, max(4, 2*runtime.NumCPU()))
+	orElse(&c.Container.MaxConcurrentStarts, max(4, 2*runtime.NumCPU()))
 	if c.Image.MaxConcurrentUnpacks == 0 {
 		c.Image.MaxConcurrentUnpacks = max(2, runtime.NumCPU())
 	}
@@ -95,8 +93,9 @@ func pluginDirs() []string {
 	return finder.CNIDirs()
 }
 
-func orElse(s *string, value string) {
-	if *s == "" {
-		*s = value
+func orElse[T comparable](key *T, value T) {
+	var zero T
+	if *key == zero {
+		*key = value
 	}
 }

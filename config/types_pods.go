@@ -104,7 +104,7 @@ type Pod struct {
 // Container is the section [container].
 type Container struct {
 	// Containers created or started at the same time; further ones wait their
-	// turn. 0 is four for each CPU, at least 8.
+	// turn. 0 is two for each CPU, at least 4.
 	MaxConcurrentStarts int `toml:"max_concurrent_starts"`
 	// Longest part of a line that is written to the log as one entry, in bytes;
 	// longer lines are split and tagged P.
