@@ -21,6 +21,10 @@ import (
 )
 
 func main() {
+	if serves, err := measure.ServeFloor(); serves {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
 	o, err := parse(os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -137,6 +137,16 @@ func (e *Env) interleaved(ctx context.Context, fn func(s *side.Side) error) erro
 	return nil
 }
 
+// side is the side of this name, nil when it does not take part.
+func (e *Env) side(name string) *side.Side {
+	for _, s := range e.Sides {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
 // attempt records a failure.
 func (e *Env) attempt(s *side.Side, err error) {
 	if err != nil {

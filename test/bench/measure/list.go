@@ -2,6 +2,7 @@ package measure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,25 +14,40 @@ import (
 
 // | figure | how |
 // | --- | --- |
-// | list.pods, .containers | latency of the List calls at 100 pods |
+// | list.pods, .containers | latency of the List calls at 100 pods; their floor is a gRPC server that answers with the same bytes |
 // | list.container-stats, .pod-stats | latency of the stats calls at 100 pods, after more than a second without any, so that no short-lived cache answers |
 var list = Measurement{
 	Names: []string{"list"}, Title: "List and stats calls at 100 pods", Loaded: true,
 	Full: Plan{20, 30 * time.Second}, Quick: Plan{3, 6 * time.Second},
-	Run: func(ctx context.Context, e *Env) error {
-		return e.rounds(ctx, func(int) error {
-			for _, q := range queries() {
-				if q.fresh {
-					settle(ctx, 1100*time.Millisecond)
-				}
-				err := e.interleaved(ctx, func(s *side.Side) error { return e.ask(ctx, s, q) })
-				if err != nil {
+	Run: runList,
+}
+
+func runList(ctx context.Context, e *Env) (err error) {
+	var floor *side.Side
+	if s := e.side(side.Berth); s != nil {
+		f, end, err := listFloor(ctx, s)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, end()) }()
+		floor = f
+	}
+	return e.rounds(ctx, func(int) error {
+		for _, q := range queries() {
+			if q.fresh {
+				settle(ctx, 1100*time.Millisecond)
+			}
+			if err := e.interleaved(ctx, func(s *side.Side) error { return e.ask(ctx, s, q) }); err != nil {
+				return err
+			}
+			if floor != nil && !q.fresh {
+				if err := e.ask(ctx, floor, q); err != nil {
 					return err
 				}
 			}
-			return nil
-		})
-	},
+		}
+		return nil
+	})
 }
 
 // query is a call that lists; it returns how many entries came.

@@ -1,0 +1,120 @@
+package measure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	osexec "os/exec"
+	"path"
+	"path/filepath"
+	"syscall"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/test/bench/report"
+	"github.com/berth-run/berth/test/bench/side"
+)
+
+// floorVar names the directory of a floor in the environment of the process that serves it.
+const floorVar = "BERTH_BENCH_FLOOR"
+
+// ServeFloor makes of this process, when its environment says so, a gRPC server that knows
+// nothing: it answers each call with the bytes of a file that is named after the method. That is
+// what a list costs whatever the runtime does: gRPC, and the client that decodes it.
+func ServeFloor() (bool, error) {
+	dir := os.Getenv(floorVar)
+	if dir == "" {
+		return false, nil
+	}
+	l, err := net.Listen("unix", floorSocket(dir))
+	if err != nil {
+		return true, err
+	}
+	answers := map[string][]byte{}
+	handler := func(_ any, stream grpc.ServerStream) error {
+		method, _ := grpc.MethodFromServerStream(stream)
+		if err := stream.RecvMsg(nil); err != nil {
+			return err
+		}
+		name := path.Base(method)
+		if answers[name] == nil { // one caller, one call at a time
+			if answers[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+		return stream.SendMsg(answers[name])
+	}
+	return true, grpc.NewServer(grpc.UnknownServiceHandler(handler), grpc.ForceServerCodecV2(plain{})).Serve(l)
+}
+
+func floorSocket(dir string) string { return filepath.Join(dir, "socket") }
+
+// plain sends bytes as they are, and does not look at what comes.
+type plain struct{}
+
+// Marshal implements encoding.CodecV2.
+func (plain) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
+}
+
+// Unmarshal implements encoding.CodecV2.
+func (plain) Unmarshal(mem.BufferSlice, any) error { return nil }
+
+// Name implements encoding.CodecV2.
+func (plain) Name() string { return "proto" }
+
+// listFloor starts a floor of lists in a process of its own, with the answers of a side; end
+// ends it.
+func listFloor(ctx context.Context, of *side.Side) (_ *side.Side, end func() error, err error) {
+	dir, err := os.MkdirTemp("", "bench-floor-")
+	if err != nil {
+		return nil, nil, err
+	}
+	end = func() error { return os.RemoveAll(dir) }
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("the floor of lists: %w", err), end())
+		}
+	}()
+	pods, err := of.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
+	if err != nil {
+		return nil, nil, err
+	}
+	containers, err := of.Runtime.ListContainers(ctx, &runtimeapi.ListContainersRequest{})
+	if err != nil {
+		return nil, nil, err
+	}
+	for name, m := range map[string]proto.Message{"ListPodSandbox": pods, "ListContainers": containers} {
+		raw, err := proto.Marshal(m)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), raw, 0o600); err != nil {
+			return nil, nil, err
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	server := osexec.Command(self)
+	server.Env = append(os.Environ(), floorVar+"="+dir)
+	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := server.Start(); err != nil {
+		return nil, nil, err
+	}
+	conn, err := grpc.NewClient("unix://"+floorSocket(dir), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
+	end = func() error {
+		_ = server.Process.Kill()
+		_ = server.Wait() // killed
+		return errors.Join(conn.Close(), os.RemoveAll(dir))
+	}
+	return &side.Side{Name: report.Floor, Runtime: runtimeapi.NewRuntimeServiceClient(conn)}, end, err
+}
