@@ -28,7 +28,8 @@ func (c *Config) Complete() {
 	if c.CNI.BinDirs == nil {
 		c.CNI.BinDirs = pluginDirs()
 	}
-	// More than that start nothing sooner, and keep calls that only look waiting for a processor.
+	// Starting is nearly all work for a processor: more of them at once are ready no sooner, and
+	// calls that only look have to wait longer for one.
 	orElse(&c.Pod.MaxConcurrentStarts, max(4, 2*runtime.NumCPU()))
 	orElse(&c.Container.MaxConcurrentStarts, max(4, 2*runtime.NumCPU()))
 	if c.Image.MaxConcurrentUnpacks == 0 {

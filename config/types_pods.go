@@ -89,8 +89,8 @@ type Image struct {
 
 // Pod is the section [pod].
 type Pod struct {
-	// Pods started at the same time; further ones wait their turn. 0 is two for
-	// each CPU, at least 4.
+	// Pods started at the same time; further ones wait their turn. Pods on the
+	// host's network are counted apart. 0 is two for each CPU, at least 4.
 	MaxConcurrentStarts int `toml:"max_concurrent_starts"`
 	// Longest RunPodSandbox, StopPodSandbox or RemovePodSandbox may work after
 	// their caller is gone, besides the bounds of the single stages.

@@ -77,7 +77,7 @@ func New(o Options) *Manager {
 		Options: o,
 		paths:   o.Config.Paths(),
 		client:  o.Engine.Client,
-		store:   store{o.Engine},
+		store:   store{o.Engine.Client},
 		tasks:   task.New(o.Engine.Client, o.Config.Containerd.CallTimeout.Duration, o.TaskCalls),
 		all:     index.New[*Container]("container"),
 		byKey:   map[string]*Container{},

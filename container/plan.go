@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -71,9 +72,9 @@ func (m *Manager) createRecord(ctx context.Context, n *creation) error {
 	if n.out != nil {
 		ociSpec = n.out.Spec
 	}
-	specAny, err := m.Engine.MarshalSpec(ociSpec)
+	specAny, err := typeurl.MarshalAny(ociSpec)
 	if err != nil {
-		return err
+		return fmt.Errorf("encode the OCI spec: %w", err)
 	}
 	options, err := n.Pod.Handler.MarshalOptions()
 	if err != nil {

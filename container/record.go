@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
@@ -14,7 +15,6 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/engine"
-	"github.com/berth-run/berth/engine/ocispec"
 )
 
 // RecordVersion is the version of [Record] that this build writes. A record of a
@@ -136,7 +136,7 @@ func parseRecord(raw []byte) (*Record, *runtimeapi.ContainerConfig, error) {
 }
 
 // store keeps records in containerd's container store.
-type store struct{ engine *engine.Engine }
+type store struct{ client *containerd.Client }
 
 // rawAny carries bytes that containerd must not interpret.
 type rawAny struct{ value []byte }
@@ -158,7 +158,7 @@ func (s store) create(ctx context.Context, c containers.Container, r *Record) er
 		return err
 	}
 	c.Extensions = map[string]typeurl.Any{extension: ext}
-	if _, err := s.engine.Client.ContainerService().Create(engine.Context(ctx), c); err != nil {
+	if _, err := s.client.ContainerService().Create(engine.Context(ctx), c); err != nil {
 		return fmt.Errorf("write the container's record: %w", err)
 	}
 	return nil
@@ -173,12 +173,12 @@ func (s store) update(ctx context.Context, id string, r *Record, spec *specs.Spe
 	c := containers.Container{ID: id, Extensions: map[string]typeurl.Any{extension: ext}}
 	fields := []string{"extensions." + extension}
 	if spec != nil {
-		if c.Spec, err = s.engine.MarshalSpec(spec); err != nil {
-			return err
+		if c.Spec, err = typeurl.MarshalAny(spec); err != nil {
+			return fmt.Errorf("encode the OCI spec: %w", err)
 		}
 		fields = append(fields, "spec")
 	}
-	if _, err := s.engine.Client.ContainerService().Update(engine.Context(ctx), c, fields...); err != nil {
+	if _, err := s.client.ContainerService().Update(engine.Context(ctx), c, fields...); err != nil {
 		return fmt.Errorf("update the container's record: %w", err)
 	}
 	return nil
@@ -186,15 +186,19 @@ func (s store) update(ctx context.Context, id string, r *Record, spec *specs.Spe
 
 // spec reads the OCI spec of a container from its record.
 func (s store) spec(ctx context.Context, id string) (*specs.Spec, error) {
-	c, err := s.engine.Client.ContainerService().Get(engine.Context(ctx), id)
+	c, err := s.client.ContainerService().Get(engine.Context(ctx), id)
 	if err != nil {
 		return nil, fmt.Errorf("read the container's record: %w", err)
 	}
-	return ocispec.Unmarshal(c.Spec)
+	out := &specs.Spec{}
+	if err := json.Unmarshal(c.Spec.GetValue(), out); err != nil {
+		return nil, fmt.Errorf("decode the container's OCI spec: %w: %w", err, errdefs.ErrDataLoss)
+	}
+	return out, nil
 }
 
 func (s store) delete(ctx context.Context, id string) error {
-	err := s.engine.Client.ContainerService().Delete(engine.Context(ctx), id)
+	err := s.client.ContainerService().Delete(engine.Context(ctx), id)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("delete the container's record: %w", err)
 	}
@@ -204,7 +208,7 @@ func (s store) delete(ctx context.Context, id string) error {
 // list returns the records that Berth wrote; other containers in the namespace
 // are not ours to touch.
 func (s store) list(ctx context.Context) ([]containers.Container, error) {
-	all, err := s.engine.Client.ContainerService().List(engine.Context(ctx))
+	all, err := s.client.ContainerService().List(engine.Context(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("list the containers' records: %w", err)
 	}

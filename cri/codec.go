@@ -17,7 +17,7 @@ type codec struct {
 
 func newCodec() codec {
 	var sizes []int
-	for size := 1 << 10; size <= 1<<21; size <<= 1 {
+	for size := 2 << 10; size <= 1<<21; size <<= 1 {
 		sizes = append(sizes, size)
 	}
 	return codec{encoding.GetCodecV2(protocodec.Name), mem.NewTieredBufferPool(sizes...)}

@@ -40,6 +40,9 @@ func TestCodec(t *testing.T) {
 		}
 		data.Free()
 	}
+	if data, err := c.Marshal(filled); err != nil || &data[0].ReadOnlyData()[0] != &filled.ProtoReflect().GetUnknown()[0] {
+		t.Errorf("a list that is encoded is copied, %v", err)
+	}
 	if _, err := c.Marshal("no message"); err == nil {
 		t.Error("what is not a message is encoded")
 	}

@@ -40,7 +40,8 @@ func (c *Cached) Entry(state int32, describe func() proto.Message) (Entry, error
 const listField = 1
 
 // FillList puts entries into a response whose elements are in field 1. It encodes to
-// them, although the message's own fields stay empty.
+// them, although the message's own fields stay empty. The bytes are the response's own, and
+// are sent as they are after the handler has returned: nobody is to change them.
 func FillList(response proto.Message, entries []Entry) {
 	size := 0
 	for _, e := range entries {

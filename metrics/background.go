@@ -21,6 +21,8 @@ type backgroundOptions struct {
 	// parallel bounds the work under way at once, timeout a single one.
 	parallel int
 	timeout  time.Duration
+	// share replaces the one above where getting a figure is waiting rather than work.
+	share int
 }
 
 // background gets figures that may be slow, so that no caller ever waits for one: Get
@@ -49,6 +51,9 @@ type entry[V any] struct {
 }
 
 func newBackground[K comparable, V any](get func(context.Context, K) (V, error), opts backgroundOptions) *background[K, V] {
+	if opts.share == 0 {
+		opts.share = share
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &background[K, V]{get: get, opts: opts, ctx: ctx, cancel: cancel, entries: map[K]*entry[V]{}}
 }
@@ -103,7 +108,7 @@ func (b *background[K, V]) one(k K) {
 		return // forgotten meanwhile
 	}
 	e.queued = false
-	e.next = end.Add(max(b.opts.maxAge, share*end.Sub(start)))
+	e.next = end.Add(max(b.opts.maxAge, time.Duration(b.opts.share)*end.Sub(start)))
 	if err == nil {
 		e.value, e.at = v, end
 	} else if b.ctx.Err() == nil {

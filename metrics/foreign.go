@@ -21,7 +21,7 @@ func newForeign(ask ForeignFunc) *background[string, Sample] {
 		return nil
 	}
 	return newBackground(ask, backgroundOptions{
-		what: "containers without cgroups", maxAge: foreignAge, parallel: 4, timeout: foreignTimeout,
+		what: "containers without cgroups", maxAge: foreignAge, parallel: 4, timeout: foreignTimeout, share: 4,
 	})
 }
 

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// limitAge is how old the limits of memory may get. They are two of the eight files that CRI's
-// stats take from a cgroup, and hardly ever change.
-const limitAge = 30 * time.Second
+// limitAge is how old the limits of memory may get, as those of CPU do. They are two of the eight
+// files that CRI's stats take from a cgroup, and hardly ever change.
+const limitAge = slowAge
 
 // memoryLimits are a cgroup's limits of memory and swap, in bytes as in Memory.
 type memoryLimits struct {
@@ -25,8 +25,11 @@ func (l *memoryLimits) set(m *Memory) {
 func memoryLimits1(f *files, dir *directory) (memoryLimits, error) {
 	l := memoryLimits{at: time.Now()}
 	var err error
-	if l.limit, err = f.limit(dir, "memory.limit_in_bytes"); err != nil {
-		return l, err
+	if l.limit, err = f.value(dir, "memory.limit_in_bytes"); err != nil {
+		return memoryLimits{}, gone(err)
+	}
+	if l.limit >= unlimited {
+		l.limit = 0
 	}
 	both, err := f.value(dir, "memory.memsw.limit_in_bytes")
 	switch {
@@ -47,12 +50,23 @@ func memoryLimits1(f *files, dir *directory) (memoryLimits, error) {
 func memoryLimits2(f *files, dir *directory) (memoryLimits, error) {
 	l := memoryLimits{at: time.Now()}
 	var err error
-	if l.limit, err = f.limit(dir, "memory.max"); err != nil {
-		return l, err
+	if l.limit, err = f.value(dir, "memory.max"); err != nil {
+		return memoryLimits{}, gone(err)
+	}
+	if l.limit >= unlimited {
+		l.limit = 0
 	}
 	swap, err := f.optional(dir, "memory.swap.max")
 	if l.swapOff = swap == 0; swap < unlimited {
 		l.swap = swap
 	}
 	return l, err
+}
+
+// gone makes no error of a cgroup that has vanished meanwhile: its limits are not kept.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
@@ -145,9 +146,9 @@ func initNamespaces(s *Sandbox) *runtimeapi.NamespaceOption {
 }
 
 func (m *Manager) createInitRecord(ctx context.Context, s *Sandbox, ociSpec *specs.Spec) error {
-	specAny, err := m.Engine.MarshalSpec(ociSpec)
+	specAny, err := typeurl.MarshalAny(ociSpec)
 	if err != nil {
-		return fmt.Errorf("the pod's init process: %w", err)
+		return fmt.Errorf("encode the OCI spec of the pod's init process: %w", err)
 	}
 	options, err := s.Handler.MarshalOptions()
 	if err != nil {

@@ -70,7 +70,9 @@ type Manager struct {
 
 	pods    *index.Index[*Sandbox]
 	flights flight.Group
-	slots   chan struct{} // bounds concurrent starts; nil is no bound
+	// slots bound concurrent starts, hostSlots those of pods on the host's network: where a CNI
+	// plugin hangs, the pod that repairs the network is one of these. nil is no bound.
+	slots, hostSlots chan struct{}
 
 	mu    sync.Mutex
 	byKey map[string]*Sandbox
@@ -94,7 +96,7 @@ func New(o Options, workloads Workloads) *Manager {
 		byKey:     map[string]*Sandbox{},
 	}
 	if n := o.Config.Pod.MaxConcurrentStarts; n > 0 {
-		m.slots = make(chan struct{}, n)
+		m.slots, m.hostSlots = make(chan struct{}, n), make(chan struct{}, n)
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.queue = cni.NewQueue(o.Network.Detach, cni.QueueOptions{MaxDelay: o.Config.CNI.DelRetryMax.Duration})
@@ -132,13 +134,17 @@ func (m *Manager) Get(id string) (*Sandbox, error) {
 func (m *Manager) DetachQueue() cni.QueueStats { return m.queue.Stats() }
 
 // slot waits for the right to start a pod.
-func (m *Manager) slot(ctx context.Context) (release func(), err error) {
-	if m.slots == nil {
+func (m *Manager) slot(ctx context.Context, s *Sandbox) (release func(), err error) {
+	slots := m.slots
+	if s.HostNetwork() {
+		slots = m.hostSlots
+	}
+	if slots == nil {
 		return func() {}, nil
 	}
 	select {
-	case m.slots <- struct{}{}:
-		return func() { <-m.slots }, nil
+	case slots <- struct{}{}:
+		return func() { <-slots }, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for a turn to start the pod: %w", ctx.Err())
 	}

@@ -54,7 +54,7 @@ func (m *Manager) Run(ctx context.Context, config *runtimeapi.PodSandboxConfig, 
 			return id, err
 		}
 		call.SetStage("waiting for a turn")
-		release, err := m.slot(ctx)
+		release, err := m.slot(ctx, s)
 		if err != nil {
 			return "", err
 		}

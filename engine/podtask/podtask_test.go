@@ -19,6 +19,8 @@ import (
 	"github.com/containerd/typeurl/v2"
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/berth-run/berth/engine/packedspec"
 )
 
 const space = "k8s.io"
@@ -232,3 +234,32 @@ func (s jsonSpec) GetTypeUrl() string { return "spec" }
 func (s jsonSpec) GetValue() []byte   { return []byte(s) }
 
 var _ typeurl.Any = jsonSpec("")
+
+// others is a runtime that is asked to create a task.
+type others struct {
+	runtime.PlatformRuntime
+	got runtime.CreateOpts
+}
+
+func (o *others) Create(_ context.Context, _ string, opts runtime.CreateOpts) (runtime.Task, error) {
+	o.got = opts
+	return nil, errdefs.ErrUnavailable
+}
+
+// TestPackedSpec: the database has specs packed; other runtimes get JSON.
+func TestPackedSpec(t *testing.T) {
+	const text = `{"ociVersion":"1.3.0"}`
+	packed, err := packedspec.Pack(&anypb.Any{TypeUrl: "types.containerd.io/opencontainers/runtime-spec/1/Spec", Value: []byte(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(packed.GetValue()) == text {
+		t.Fatal("it is not packed")
+	}
+	o := &others{}
+	r := New(t.Context(), Options{Others: o, Containers: records(t), Events: exchange.NewExchange(), Dir: t.TempDir()})
+	_, _ = r.Create(namespaces.WithNamespace(t.Context(), space), "a", runtime.CreateOpts{Spec: packed})
+	if got := string(o.got.Spec.GetValue()); got != text {
+		t.Errorf("%q", got)
+	}
+}

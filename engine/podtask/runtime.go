@@ -19,7 +19,7 @@ import (
 	"github.com/containerd/log"
 	"github.com/containerd/typeurl/v2"
 
-	"github.com/berth-run/berth/engine/ocispec"
+	"github.com/berth-run/berth/engine/packedspec"
 )
 
 const (
@@ -109,10 +109,12 @@ func (r *Runtime) PluginInfo(ctx context.Context, request any) (any, error) {
 
 // Create creates a task, in the pod's shim when opts has its address.
 func (r *Runtime) Create(ctx context.Context, id string, opts runtime.CreateOpts) (runtime.Task, error) {
-	var err error
-	if opts.Spec, err = ocispec.Unpack(opts.Spec); err != nil {
+	// The task service reads the database itself.
+	spec, err := packedspec.Unpack(opts.Spec)
+	if err != nil {
 		return nil, fmt.Errorf("create task %s: %w", id, err)
 	}
+	opts.Spec = spec
 	socket, ours := strings.CutPrefix(opts.Address, endpointPrefix)
 	if !ours {
 		return r.o.Others.Create(ctx, id, opts)

@@ -1,10 +1,10 @@
 package metrics_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -91,13 +91,13 @@ func stats(t *testing.T, d *daemon.Daemon, id string) *runtimeapi.ContainerStats
 // parentOf is the parent of a process.
 func parentOf(t *testing.T, pid int) int {
 	t.Helper()
-	var parent int
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(raw), ") ")
-	if _, err := fmt.Sscanf(rest, "%*c %d", &parent); err != nil {
+	var state string
+	var parent int
+	if _, err := fmt.Sscan(string(raw[bytes.LastIndexByte(raw, ')')+1:]), &state, &parent); err != nil {
 		t.Fatal(err)
 	}
 	return parent
