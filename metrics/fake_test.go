@@ -25,6 +25,18 @@ func (l *listSource) Containers() []ContainerRef {
 	return l.ctrs
 }
 
+func (l *listSource) States() (pods, containers []State) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.pods {
+		pods = append(pods, State{l.pods[i].ID, int32(l.pods[i].State)})
+	}
+	for i := range l.ctrs {
+		containers = append(containers, State{l.ctrs[i].ID, int32(l.ctrs[i].State)})
+	}
+	return pods, containers
+}
+
 func (l *listSource) set(pods []PodRef, ctrs []ContainerRef) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

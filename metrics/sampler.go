@@ -152,7 +152,7 @@ func (s *Sampler) sample(ctx context.Context, d depth) *pass {
 // many passes it has waited: the pass under way can have begun before something started, the
 // one after it has not, and after that nothing better is to be had where so much changes.
 func (s *Sampler) join(d depth, since time.Time, round int) (*pass, chan struct{}) {
-	pods, ctrs := s.src.Pods(), s.src.Containers()
+	pods, ctrs := s.src.States()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := s.last.knows(pods, ctrs)
@@ -188,14 +188,14 @@ func (p *pass) orNone(d depth) *pass {
 }
 
 // knows tells whether a pass has every object in the state that it has now.
-func (p *pass) knows(pods []PodRef, ctrs []ContainerRef) bool {
+func (p *pass) knows(pods, ctrs []State) bool {
 	for i := range pods {
-		if have, ok := p.podByID[pods[i].ID]; !ok || have.ref.State != pods[i].State {
+		if have, ok := p.podByID[pods[i].ID]; !ok || int32(have.ref.State) != pods[i].State {
 			return false
 		}
 	}
 	for i := range ctrs {
-		if have, ok := p.ctrByID[ctrs[i].ID]; !ok || have.ref.State != ctrs[i].State {
+		if have, ok := p.ctrByID[ctrs[i].ID]; !ok || int32(have.ref.State) != ctrs[i].State {
 			return false
 		}
 	}

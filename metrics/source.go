@@ -6,14 +6,23 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// Source tells what there is to measure. Both methods answer from memory, at
+// Source tells what there is to measure. All methods answer from memory, at
 // once, and return slices that the caller may keep; the maps within must not be
 // changed by either side.
 type Source interface {
+	// States are the states of all that Pods and Containers list. Every caller asks for
+	// them, a pass alone for the rest.
+	States() (pods, containers []State)
 	// Pods lists all pod sandboxes, ready or not.
 	Pods() []PodRef
 	// Containers lists all containers of all states.
 	Containers() []ContainerRef
+}
+
+// State is a pod sandbox or container, and its state in the numbers of the CRI.
+type State struct {
+	ID    string
+	State int32
 }
 
 // PodRef is what the sampler must know of a pod sandbox.

@@ -181,6 +181,17 @@ type source struct {
 	containers *container.Manager
 }
 
+// States implements metrics.Source.
+func (s *source) States() (pods, containers []metrics.State) {
+	for _, p := range s.pods.Visible() {
+		pods = append(pods, metrics.State{ID: p.ID, State: int32(p.State())})
+	}
+	for _, c := range s.containers.Visible() {
+		containers = append(containers, metrics.State{ID: c.ID, State: int32(c.State())})
+	}
+	return pods, containers
+}
+
 // Pods implements metrics.Source.
 func (s *source) Pods() []metrics.PodRef {
 	visible := s.pods.Visible()
