@@ -89,8 +89,8 @@ func TestRealLoad(t *testing.T) {
 	c := s.sample(ctx, everything).ctrByID["c1"]
 	nano := st.Cpu.GetUsageNanoCores().GetValue()
 	for name, ok := range map[string]bool{
-		// Other tests share two processors, so less than half a core is possible.
-		"half a core": nano > 100e6 && nano < 560e6,
+		// Others may keep the processors busy, so less than half a core is possible, but not nothing.
+		"half a core": nano > 10e6 && nano < 560e6,
 		// One that never gets its half is hardly held up.
 		"throttled": c.CPU.Throttled > 0 && c.CPU.Periods >= c.CPU.Throttled,
 		// The race detector keeps as much again and more for its own use.
