@@ -32,9 +32,7 @@ func (c *Config) Complete() {
 	// calls that only look have to wait longer for one.
 	orElse(&c.Pod.MaxConcurrentStarts, max(4, 2*runtime.NumCPU()))
 	orElse(&c.Container.MaxConcurrentStarts, max(4, 2*runtime.NumCPU()))
-	if c.Image.MaxConcurrentUnpacks == 0 {
-		c.Image.MaxConcurrentUnpacks = max(2, runtime.NumCPU())
-	}
+	orElse(&c.Image.MaxConcurrentUnpacks, max(2, runtime.NumCPU()))
 	for name, h := range c.Runtime.Handlers {
 		if h.Shim == "" && h.Path == "" {
 			h.Path = name

@@ -24,13 +24,11 @@ func (l *memoryLimits) set(m *Memory) {
 // memoryLimits1 takes the limit of swap from that of memory and swap together.
 func memoryLimits1(f *files, dir *directory) (memoryLimits, error) {
 	l := memoryLimits{at: time.Now()}
-	var err error
-	if l.limit, err = f.value(dir, "memory.limit_in_bytes"); err != nil {
+	limit, err := f.value(dir, "memory.limit_in_bytes")
+	if err != nil {
 		return memoryLimits{}, gone(err)
 	}
-	if l.limit >= unlimited {
-		l.limit = 0
-	}
+	l.limit = bounded(limit)
 	both, err := f.value(dir, "memory.memsw.limit_in_bytes")
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -49,17 +47,13 @@ func memoryLimits1(f *files, dir *directory) (memoryLimits, error) {
 // memoryLimits2 has them apart.
 func memoryLimits2(f *files, dir *directory) (memoryLimits, error) {
 	l := memoryLimits{at: time.Now()}
-	var err error
-	if l.limit, err = f.value(dir, "memory.max"); err != nil {
+	limit, err := f.value(dir, "memory.max")
+	if err != nil {
 		return memoryLimits{}, gone(err)
 	}
-	if l.limit >= unlimited {
-		l.limit = 0
-	}
+	l.limit = bounded(limit)
 	swap, err := f.optional(dir, "memory.swap.max")
-	if l.swapOff = swap == 0; swap < unlimited {
-		l.swap = swap
-	}
+	l.swap, l.swapOff = bounded(swap), swap == 0
 	return l, err
 }
 

@@ -18,14 +18,15 @@ type containers struct{ api.ContainersClient }
 
 // Create implements api.ContainersClient.
 func (s containers) Create(ctx context.Context, in *api.CreateContainerRequest, opts ...grpc.CallOption) (*api.CreateContainerResponse, error) {
+	spec := in.GetContainer().GetSpec()
 	if err := packIn(in.GetContainer()); err != nil {
 		return nil, err
 	}
 	out, err := s.ContainersClient.Create(ctx, in, opts...)
-	if err != nil {
-		return nil, err
+	if err == nil && out.GetContainer() != nil {
+		out.Container.Spec = spec // which need not be unpacked
 	}
-	return out, unpackIn(out.GetContainer())
+	return out, err
 }
 
 // Update implements api.ContainersClient.

@@ -46,8 +46,8 @@ func (s *Service) begin(id, bundle string) (end func(forget bool)) {
 
 // abandon takes back a creation whose caller is gone, so that the container can be created anew:
 // an external containerd, whose client died, has forgotten the task while runc was still at work,
-// and may have been unable to remove the bundle; the embedded one died itself. A container that was started is left alone
-// (errdefs.ErrFailedPrecondition); an unknown one is no error.
+// and may have been unable to remove the bundle; the embedded one died itself. A container that was
+// started is left alone (errdefs.ErrFailedPrecondition); an unknown one is no error.
 func (s *Service) abandon(ctx context.Context, id string) error {
 	s.mu.Lock()
 	n := s.creations[id]

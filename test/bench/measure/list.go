@@ -25,12 +25,11 @@ var list = Measurement{
 func runList(ctx context.Context, e *Env) (err error) {
 	var floor *side.Side
 	if s := e.side(side.Berth); s != nil {
-		f, end, err := listFloor(ctx, s)
-		if err != nil {
+		var end func() error
+		if floor, end, err = listFloor(ctx, s); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, end()) }()
-		floor = f
 	}
 	return e.rounds(ctx, func(int) error {
 		for _, q := range queries() {

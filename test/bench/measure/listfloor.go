@@ -82,24 +82,15 @@ func listFloor(ctx context.Context, of *side.Side) (_ *side.Side, end func() err
 			err = errors.Join(fmt.Errorf("the floor of lists: %w", err), end())
 		}
 	}()
-	pods, err := of.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
-	if err != nil {
+	if err := saveLists(ctx, of, dir); err != nil {
 		return nil, nil, err
-	}
-	containers, err := of.Runtime.ListContainers(ctx, &runtimeapi.ListContainersRequest{})
-	if err != nil {
-		return nil, nil, err
-	}
-	for name, m := range map[string]proto.Message{"ListPodSandbox": pods, "ListContainers": containers} {
-		raw, err := proto.Marshal(m)
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), raw, 0o600); err != nil {
-			return nil, nil, err
-		}
 	}
 	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := grpc.NewClient("unix://"+floorSocket(dir), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -109,12 +100,32 @@ func listFloor(ctx context.Context, of *side.Side) (_ *side.Side, end func() err
 	if err := server.Start(); err != nil {
 		return nil, nil, err
 	}
-	conn, err := grpc.NewClient("unix://"+floorSocket(dir), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	end = func() error {
 		_ = server.Process.Kill()
 		_ = server.Wait() // killed
 		return errors.Join(conn.Close(), os.RemoveAll(dir))
 	}
 	return &side.Side{Name: report.Floor, Runtime: runtimeapi.NewRuntimeServiceClient(conn)}, end, err
+}
+
+// saveLists writes a side's answers into files named after the methods.
+func saveLists(ctx context.Context, of *side.Side, dir string) error {
+	pods, err := of.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
+	if err != nil {
+		return err
+	}
+	containers, err := of.Runtime.ListContainers(ctx, &runtimeapi.ListContainersRequest{})
+	if err != nil {
+		return err
+	}
+	for name, m := range map[string]proto.Message{"ListPodSandbox": pods, "ListContainers": containers} {
+		raw, err := proto.Marshal(m)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), raw, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
