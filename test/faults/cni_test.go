@@ -156,3 +156,29 @@ func TestStaleAttachment(t *testing.T) {
 		t.Error("the pod has lost its address")
 	}
 }
+
+// TestPluginHangsOthers: pods on the host's network, one of which may be what repairs the network,
+// do not wait for pods whose plugin hangs.
+func TestPluginHangsOthers(t *testing.T) {
+	d := launchFaultyNetwork(t, daemon.Options{Config: "[pod]\nmax_concurrent_starts = 1\n"})
+	d.CheckLeaks(t)
+	d.order(t, "ADD hang")
+	hung := make(chan error, 1)
+	request := d.PodRequest(t)
+	go func() {
+		_, err := d.Runtime.RunPodSandbox(background(), request)
+		hung <- err
+	}()
+	pods := filepath.Join(d.Configuration.State, "pods", "*")
+	daemon.Eventually(t, "the pod is being started", func() bool { all, _ := filepath.Glob(pods); return len(all) > 0 })
+	d.RunPod(t, daemon.WithNamespaces(runtimeapi.NamespaceMode_NODE, runtimeapi.NamespaceMode_POD, runtimeapi.NamespaceMode_CONTAINER))
+	select {
+	case err := <-hung:
+		t.Errorf("the pod whose plugin hangs came first: %v", err)
+	default:
+		if err := <-hung; err == nil {
+			t.Error("the pod whose plugin hangs runs")
+		}
+	}
+	d.order(t)
+}
