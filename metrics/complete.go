@@ -13,13 +13,14 @@ func (s *Sampler) complete(before *pass, d depth) *pass {
 	w.each(p,
 		func(f *files, c *containerSample) {
 			w.add(f, &c.measured, c.ref.InitPID)
-			w.countInPod(f, c)
+			w.processes(f, c)
 		},
 		func(f *files, pod *podSample) {
 			if before.depth&podStats == 0 {
 				w.pod(f, pod)
 			} else {
 				w.add(f, &pod.measured, 0)
+				w.podProcesses(f, pod)
 			}
 		})
 	w.sumUp(p)
@@ -64,12 +65,7 @@ func (w *work) add(f *files, m *measured, init uint32) {
 	if w.depth&^w.prev.depth&details == 0 || m.group == nil || m.byShim || m.CPU == nil && m.Memory == nil {
 		return // there is nothing more, or it had vanished
 	}
-	for _, r := range w.s.readers {
-		if r.detail {
-			w.count(r.name, r.read(f, m.group, &m.Sample))
-		}
-	}
-	w.nameDevices(m)
+	w.readDetails(f, m)
 	w.slowly(f, m, init)
 }
 

@@ -74,8 +74,13 @@ func (p *pass) encodeCRI(families []family) *criMetrics {
 	last := lastSize.Load()
 	c := &criMetrics{data: make([]byte, 0, last+last/16)}
 	defer func() { lastSize.Store(int64(len(c.data))) }()
-	e := &criEncoder{families: families}
-	var pod, ctr []byte
+	e, _ := criEncoders.Get().(*criEncoder)
+	if e == nil {
+		e = &criEncoder{}
+	}
+	defer criEncoders.Put(e)
+	e.families = families
+	pod, ctr := e.pod, e.container
 	for _, ps := range p.pods {
 		if !ps.ready() {
 			continue
@@ -92,14 +97,20 @@ func (p *pass) encodeCRI(families []family) *criMetrics {
 		c.data = appendBytes(c.data, listPods, pod)
 		c.ends = append(c.ends, len(c.data))
 	}
+	e.pod, e.container = pod, ctr
 	return c
 }
+
+// criEncoders keeps what messages are built in until the next pass that is near.
+var criEncoders sync.Pool
 
 // criEncoder encodes CRI's Metric messages.
 type criEncoder struct {
 	families []family
 	base     []byte
 	metric   []byte
+	// The message of a pod, and of a container within.
+	pod, container []byte
 }
 
 // metrics appends all metrics of an object as fields of this number.

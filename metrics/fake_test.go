@@ -25,7 +25,7 @@ func (l *listSource) Containers() []ContainerRef {
 	return l.ctrs
 }
 
-func (l *listSource) States() (pods, containers []State) {
+func (l *listSource) States(pods, containers []State) (_, _ []State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.pods {

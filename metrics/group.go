@@ -23,6 +23,7 @@ type group struct {
 	noIO    time.Time // when there were no figures of disks
 	// memoryLimits are those that were read last.
 	memoryLimits memoryLimits
+	still        still
 }
 
 // directory is one of a group's, held open by an O_PATH descriptor so that its files are
@@ -58,7 +59,7 @@ func (g *group) dir(controller string) *directory {
 
 // close lets go of the directories; they are opened again when they are read again.
 func (g *group) close(h *handles) {
-	g.memoryLimits = memoryLimits{}
+	g.memoryLimits, g.still = memoryLimits{}, still{}
 	for _, d := range g.dirs {
 		if d.fd > 0 {
 			_ = unix.Close(d.fd)

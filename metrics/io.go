@@ -114,7 +114,7 @@ func blkio(f *files, dir *directory, name string, fn func(dev, op []byte, v uint
 	if err != nil {
 		return err
 	}
-	for _, line := range bytes.Split(b, []byte{'\n'}) {
+	for line := range bytes.Lines(b) {
 		fields := bytes.Fields(line)
 		if len(fields) != 3 {
 			continue
@@ -134,7 +134,7 @@ func readIO2(f *files, dir *directory, at func([]byte) *DeviceIO) error {
 	if err != nil {
 		return err
 	}
-	for _, line := range bytes.Split(b, []byte{'\n'}) {
+	for line := range bytes.Lines(b) {
 		fields := bytes.Fields(line)
 		if len(fields) < 2 {
 			continue

@@ -53,6 +53,7 @@ type podSample struct {
 	containers []*containerSample
 	interfaces []Interface
 	networkAt  time.Time // zero when the network was not read
+	own        *uint64   // processes outside of the containers; nil when all are counted
 	nsid       int32
 
 	statsOnce sync.Once
@@ -199,7 +200,7 @@ func (w *work) container(f *files, c *containerSample) {
 	prev := w.prev.ctrByID[c.ref.ID]
 	if c.running() {
 		w.readAll(f, &c.measured)
-		w.countInPod(f, c)
+		w.processes(f, c)
 		w.foreign(c)
 		if prev != nil {
 			c.slow = prev.slow
@@ -208,14 +209,6 @@ func (w *work) container(f *files, c *containerSample) {
 	}
 	if prev != nil {
 		c.rate(&prev.measured)
-	}
-}
-
-// countInPod counts the processes of a container whose pod has no cgroup of its own: they
-// make up the pod's, which CRI's stats have.
-func (w *work) countInPod(f *files, c *containerSample) {
-	if c.Pids == nil && c.group != nil && w.depth&podStats != 0 && c.pod != nil && c.pod.group == nil {
-		w.count("pids", readProcessCount(f, c.group, &c.Sample))
 	}
 }
 
@@ -229,9 +222,7 @@ func (w *work) pod(f *files, p *podSample) {
 	}
 	if p.group != nil {
 		w.readAll(f, &p.measured)
-		if p.Pids == nil {
-			w.count("pids", readProcessCount(f, p.group, &p.Sample))
-		}
+		w.podProcesses(f, p)
 		w.slowly(f, &p.measured, 0)
 	}
 	if p.ref.NetnsPath == "" {
@@ -261,9 +252,31 @@ func (w *work) readAll(f *files, m *measured) {
 
 func (w *work) readOnce(f *files, m *measured) {
 	for _, r := range w.s.readers {
-		if !r.detail || w.depth&details != 0 {
+		if !r.detail {
 			w.count(r.name, r.read(f, m.group, &m.Sample))
 		}
+	}
+	if w.depth&details != 0 {
+		w.readDetails(f, m)
+	}
+}
+
+// readDetails adds to what the other readers read.
+func (w *work) readDetails(f *files, m *measured) {
+	kept, failed := m.group.still.holds(&m.Sample), false
+	for _, r := range w.s.readers {
+		if !r.detail || r.still && kept {
+			continue
+		}
+		err := r.read(f, m.group, &m.Sample)
+		w.count(r.name, err)
+		failed = failed || !vanished(err)
+	}
+	switch {
+	case kept:
+		m.group.still.give(&m.Sample, m.group.unified)
+	case !failed:
+		m.group.still.keep(&m.Sample)
 	}
 	w.nameDevices(m)
 }

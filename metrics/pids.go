@@ -15,43 +15,34 @@ type Pids struct {
 	Alone bool `json:",omitempty"`
 }
 
-// readProcessCount counts processes in cgroup.procs, which is all that CRI's stats have of
-// this, and of pods only.
-func readProcessCount(f *files, g *group, s *Sample) error {
-	n, err := countProcesses(f, g.dir("pids"))
+// readPids reads the pids controller, whose files are the same on v1 and v2. Without it
+// there is nothing but the count of processes.
+func readPids(f *files, g *group, s *Sample) error {
+	dir := g.dir("pids")
+	threads, err := f.value(dir, "pids.current")
 	if err != nil {
 		return err
 	}
-	s.Pids = &Pids{Processes: n}
-	return nil
-}
-
-// readPids reads the pids controller, whose files are the same on v1 and v2, and counts
-// processes unless that was done.
-func readPids(f *files, g *group, s *Sample) (err error) {
 	if s.Pids == nil {
-		if err := readProcessCount(f, g, s); err != nil {
-			return err
-		}
+		s.Pids = &Pids{}
 	}
-	dir, p := g.dir("pids"), s.Pids
-	if p.Threads, err = f.value(dir, "pids.current"); err != nil {
-		p.Alone = true
-		return err
-	}
+	p := s.Pids
+	p.Threads, p.Alone = threads, false
 	p.Limit, err = f.limit(dir, "pids.max")
 	return err
 }
 
+// countIn counts processes in dir alone.
+func countIn(f *files, dir *directory) (uint64, error) {
+	b, err := f.read(dir, "cgroup.procs")
+	return uint64(bytes.Count(b, []byte{'\n'})), err
+}
+
 // countProcesses counts in dir and below. What vanishes meanwhile counts nothing.
 func countProcesses(f *files, dir *directory) (uint64, error) {
-	b, err := f.read(dir, "cgroup.procs")
-	if err != nil {
-		return 0, err
-	}
-	n := uint64(bytes.Count(b, []byte{'\n'}))
-	if !dir.parent() {
-		return n, nil
+	n, err := countIn(f, dir)
+	if err != nil || dir.below() == 0 {
+		return n, err
 	}
 	entries, _ := os.ReadDir(dir.path)
 	for _, e := range entries {

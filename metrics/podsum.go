@@ -9,6 +9,7 @@ func (p *podSample) sumUp() {
 			p.add(&c.Sample)
 		}
 	}
+	p.countProcesses()
 	p.sumProcesses()
 	p.sumKills()
 }

@@ -58,16 +58,13 @@ func stall(f *files, dir *directory, name string) (*Stall, error) {
 		return nil, err
 	}
 	st := &Stall{}
-	for _, line := range bytes.Split(b, []byte{'\n'}) {
-		fields := bytes.Fields(line)
-		if len(fields) == 0 {
-			continue
-		}
+	for line := range bytes.Lines(b) {
+		kind, averages, _ := bytes.Cut(line, []byte{' '})
 		into := &st.Some
-		if string(fields[0]) == "full" {
+		if string(kind) == "full" {
 			into = &st.Full
 		}
-		for _, kv := range fields[1:] {
+		for kv := range bytes.FieldsSeq(averages) {
 			if err := into.set(kv); err != nil {
 				return nil, fmt.Errorf("%s/%s: line %q: %w", dir.path, name, line, err)
 			}

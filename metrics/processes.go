@@ -56,7 +56,7 @@ func processIDs(f *files, dir *directory, pids []string) ([]string, bool) {
 			return nil, false
 		}
 	}
-	if !dir.parent() {
+	if dir.below() == 0 {
 		return pids, true
 	}
 	entries, _ := os.ReadDir(dir.path)
@@ -72,13 +72,19 @@ func processIDs(f *files, dir *directory, pids []string) ([]string, bool) {
 	return pids, true
 }
 
-// parent says that a cgroup has others below: its link count tells, without a listing.
-func (d *directory) parent() bool {
+// below is how many cgroups a cgroup has right below: its link count tells, without a listing.
+func (d *directory) below() int {
 	var st unix.Stat_t
+	var err error
 	if d.fd > 0 {
-		return unix.Fstat(d.fd, &st) == nil && st.Nlink > 2
+		err = unix.Fstat(d.fd, &st)
+	} else {
+		err = unix.Stat(d.path, &st)
 	}
-	return unix.Stat(d.path, &st) == nil && st.Nlink > 2
+	if err != nil {
+		return 0
+	}
+	return max(0, int(st.Nlink)-2)
 }
 
 // descriptors counts those of one process; one that ended meanwhile has none. False: there

@@ -25,7 +25,9 @@ type reader struct {
 	name string
 	// detail tells that CRI's stats do without. Such a reader adds to what the others read.
 	detail bool
-	read   func(f *files, g *group, s *Sample) error
+	// still tells that nothing changes while nothing runs.
+	still bool
+	read  func(f *files, g *group, s *Sample) error
 }
 
 // depth is how much a pass reads: the kubelet asks every ten seconds for a third of what
@@ -45,14 +47,16 @@ const (
 // readers lists them in the order of a pass: CPU first, since its time matters most.
 func readers(pageSizes []string) []reader {
 	return []reader{
-		{"cpu", false, readCPU},
-		{"memory", false, readMemory},
-		{"pressure", false, readPressure},
-		{"cpu", true, readCPUDetails},
-		{"memory", true, readMemoryDetails},
-		{"io", true, readIO},
-		{"pids", true, readPids},
-		{"hugetlb", true, func(f *files, g *group, s *Sample) error { return readHugetlb(f, g, s, pageSizes) }},
+		{name: "cpu", read: readCPU},
+		{name: "memory", read: readMemory},
+		{name: "pressure", read: readPressure},
+		{name: "io", detail: true, read: readIO},
+		{name: "cpu", detail: true, still: true, read: readCPUDetails},
+		{name: "memory", detail: true, still: true, read: readMemoryDetails},
+		{name: "pids", detail: true, still: true, read: readPids},
+		{name: "hugetlb", detail: true, still: true, read: func(f *files, g *group, s *Sample) error {
+			return readHugetlb(f, g, s, pageSizes)
+		}},
 	}
 }
 

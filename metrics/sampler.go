@@ -61,12 +61,17 @@ type Sampler struct {
 	fs      map[string]*Filesystem // by directory
 	fsAt    time.Time
 
+	states sync.Pool // of *states, for who asks
+
 	mu      sync.Mutex
 	last    *pass         // the newest finished pass
 	wanted  depth         // of the next one
 	running chan struct{} // closed when the pass under way is done; nil when none is
 	closed  bool
 }
+
+// states are room for what a source has.
+type states struct{ pods, containers []State }
 
 // NewSampler returns a sampler of what src lists, on the cgroup layout of host.
 func NewSampler(host *cgroup.Host, src Source, opts Options) *Sampler {
@@ -152,10 +157,15 @@ func (s *Sampler) sample(ctx context.Context, d depth) *pass {
 // many passes it has waited: the pass under way can have begun before something started, the
 // one after it has not, and after that nothing better is to be had where so much changes.
 func (s *Sampler) join(d depth, since time.Time, round int) (*pass, chan struct{}) {
-	pods, ctrs := s.src.States()
+	now, _ := s.states.Get().(*states)
+	if now == nil {
+		now = &states{}
+	}
+	defer s.states.Put(now)
+	now.pods, now.containers = s.src.States(now.pods[:0], now.containers[:0])
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := s.last.knows(pods, ctrs)
+	known := s.last.knows(now.pods, now.containers)
 	fresh := known && !s.last.at.IsZero() && time.Since(s.last.at) < s.opts.MaxAge
 	if s.last.depth&d == d && (fresh || s.last.made.After(since) && (known || round > 1)) {
 		return s.last, nil

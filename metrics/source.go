@@ -10,9 +10,9 @@ import (
 // once, and return slices that the caller may keep; the maps within must not be
 // changed by either side.
 type Source interface {
-	// States are the states of all that Pods and Containers list. Every caller asks for
+	// States appends the states of all that Pods and Containers list. Every caller asks for
 	// them, a pass alone for the rest.
-	States() (pods, containers []State)
+	States(pods, containers []State) (_, _ []State)
 	// Pods lists all pod sandboxes, ready or not.
 	Pods() []PodRef
 	// Containers lists all containers of all states.

@@ -182,7 +182,7 @@ type source struct {
 }
 
 // States implements metrics.Source.
-func (s *source) States() (pods, containers []metrics.State) {
+func (s *source) States(pods, containers []metrics.State) (_, _ []metrics.State) {
 	for _, p := range s.pods.Visible() {
 		pods = append(pods, metrics.State{ID: p.ID, State: int32(p.State())})
 	}

@@ -29,6 +29,12 @@ func run(args []string) error {
 	failed := make(chan error, 1)
 	switch {
 	case len(args) == 1 && args[0] == "pause":
+	case len(args) == 2 && args[0] == "wake":
+		every, err := time.ParseDuration(args[1])
+		if err != nil {
+			return err
+		}
+		go wake(every)
 	case len(args) == 2 && args[0] == "write":
 		bytes, err := strconv.ParseInt(args[1], 10, 64)
 		if err != nil {
@@ -51,7 +57,7 @@ func run(args []string) error {
 		}
 		go func() { failed <- serve(listener, bytes) }()
 	default:
-		return fmt.Errorf("usage: pause | write BYTES | serve PORT BYTES")
+		return fmt.Errorf("usage: pause | wake INTERVAL | write BYTES | serve PORT BYTES")
 	}
 	// Nobody is to stop a container before its signal handler is there.
 	fmt.Println("ready")
@@ -60,6 +66,13 @@ func run(args []string) error {
 		return nil
 	case err := <-failed:
 		return err
+	}
+}
+
+// wake does next to nothing, again and again, as most services do.
+func wake(every time.Duration) {
+	for range time.Tick(every) {
+		_ = os.Getpid()
 	}
 }
 

@@ -30,6 +30,7 @@ type options struct {
 	patience      time.Duration
 	load          time.Duration
 	heap          string
+	awake         time.Duration
 }
 
 func main() {
@@ -42,6 +43,7 @@ func main() {
 	flag.DurationVar(&o.patience, "patience", 45*time.Second, "after which no further round of a call begins")
 	flag.DurationVar(&o.load, "load", time.Minute, "how long the load of a kubelet lasts")
 	flag.StringVar(&o.heap, "heap", "", "file for a heap profile of Berth after the load")
+	flag.DurationVar(&o.awake, "awake", 0, "how often each container does something; 0 is never")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -83,7 +85,7 @@ func measure(ctx context.Context, s *side.Side, o options, c *column) (err error
 	if err := pod.Pull(ctx, s, content.Workload); err != nil {
 		return err
 	}
-	n := &node{Side: s}
+	n := &node{Side: s, awake: o.awake}
 	if err := n.connect(o.clients); err != nil {
 		return err
 	}

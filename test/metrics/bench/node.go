@@ -31,6 +31,7 @@ type node struct {
 	conns   []*grpc.ClientConn
 	http    []*http.Client
 	pods    []*runtimeapi.PodSandboxConfig
+	awake   time.Duration // how often containers do something, 0 for never
 }
 
 var metricsLine = regexp.MustCompile(`(?m)^  metrics +(http\S+)`)
@@ -107,6 +108,7 @@ func (n *node) run(ctx context.Context, config *runtimeapi.PodSandboxConfig) err
 			Config: &runtimeapi.ContainerConfig{
 				Metadata: &runtimeapi.ContainerMetadata{Name: name},
 				Image:    &runtimeapi.ImageSpec{Image: content.Workload},
+				Command:  n.command(),
 				LogPath:  name + ".log",
 				Linux: &runtimeapi.LinuxContainerConfig{
 					Resources: &runtimeapi.LinuxContainerResources{
@@ -127,6 +129,14 @@ func (n *node) run(ctx context.Context, config *runtimeapi.PodSandboxConfig) err
 		}
 	}
 	return nil
+}
+
+// command is what containers run, none for what the image has: it waits.
+func (n *node) command() []string {
+	if n.awake == 0 {
+		return nil
+	}
+	return []string{content.Program, "wake", n.awake.String()}
 }
 
 // remove takes all pods away.

@@ -1,0 +1,134 @@
+package metrics
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-run/berth/cgroup"
+)
+
+// oneContainer is a sampler of one container in a pod, and a way to write the files of both.
+func oneContainer(t *testing.T, h *cgroup.Host) (*Sampler, func(dir, file, content string)) {
+	t.Helper()
+	s := NewSampler(h, &listSource{
+		pods: []PodRef{testPod("p1", "/kubepods/p1")}, ctrs: []ContainerRef{testContainer("c1", "p1", "/kubepods/p1/c1")},
+	}, Options{Network: fixedNetwork})
+	t.Cleanup(s.Close)
+	return s, func(dir, file, content string) {
+		t.Helper()
+		path := filepath.Join(h.Root, dir, file)
+		if _, err := os.Stat(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestStill: what only running code changes is read again when something ran, held other
+// memory, or a minute went by; the rest at every pass.
+func TestStill(t *testing.T) {
+	const c1 = "kubepods/p1/c1"
+	type where struct{ cpu, memory, events, usage string }
+	for name, x := range map[string]struct {
+		host *cgroup.Host
+		where
+		kills string
+	}{
+		"v1": {v1Host(t), where{"cpuacct/" + c1 + "/cpuacct.usage", "memory/" + c1 + "/memory.usage_in_bytes",
+			"memory/" + c1 + "/memory.oom_control", "123456789"}, "oom_kill 77"},
+		"v2": {v2Host(t), where{c1 + "/cpu.stat", c1 + "/memory.current", c1 + "/memory.events", "usage_usec 123456789"}, "oom_kill 77"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, write := oneContainer(t, x.host)
+			last := s.measure(&pass{}, everything)
+			first := last.containers[0].Sample
+			again := func(d depth) *containerSample {
+				last = s.measure(last, d)
+				return last.containers[0]
+			}
+			write("", x.events, x.kills)
+			c := again(everything)
+			if c.Memory.OOMKills != first.Memory.OOMKills || c.Pids == nil || *c.Pids != *first.Pids || len(c.Hugetlb) == 0 {
+				t.Errorf("nothing ran, and there is %+v %+v", c.Memory, c.Pids)
+			}
+			if c.Memory.Peak == 0 || c.CPU.User == 0 || c.CPU.Periods != first.CPU.Periods || c.Pressure == nil || len(c.IO) != len(first.IO) {
+				t.Errorf("not all: %+v", c.Sample)
+			}
+			write("", x.cpu, x.usage)
+			if c := again(containerStats); c.Memory.OOMKills != 0 || c.Memory.Peak != 0 {
+				t.Errorf("stats have details: %+v", c.Memory)
+			}
+			if c := again(everything); c.Memory.OOMKills != 77 {
+				t.Errorf("something ran, and there are %d kills", c.Memory.OOMKills)
+			}
+			write("", x.events, "oom_kill 78")
+			write("", x.memory, "4096")
+			if c := again(everything); c.Memory.OOMKills != 78 {
+				t.Errorf("memory changed, and there are %d kills", c.Memory.OOMKills)
+			}
+			write("", x.events, "oom_kill 79")
+			last.containers[0].group.still.at = time.Now().Add(-stillAge)
+			if c := again(everything); c.Memory.OOMKills != 79 {
+				t.Errorf("after a minute there are %d kills", c.Memory.OOMKills)
+			}
+		})
+	}
+}
+
+// TestStillNotKept: what could not be read is read again.
+func TestStillNotKept(t *testing.T) {
+	s, write := oneContainer(t, v2Host(t))
+	const events = "kubepods/p1/c1/memory.events"
+	write("", events, "oom_kill many")
+	last := s.measure(&pass{}, everything)
+	write("", events, "oom_kill 3")
+	if got := s.measure(last, everything).containers[0].Memory.OOMKills; got != 3 {
+		t.Errorf("%d kills", got)
+	}
+}
+
+// TestProcesses: a pod has those of its containers and below, its own, and those of cgroups that
+// are nobody's, at every depth that shows them.
+func TestProcesses(t *testing.T) {
+	lines := func(n int) string { return strings.TrimSpace(strings.Repeat("1\n", n)) }
+	for _, d := range []depth{containerStats | podStats, everything} {
+		s, write := oneContainer(t, v2Host(t))
+		write("kubepods/p1", "cgroup.procs", lines(2))
+		write("kubepods/p1/c1", "cgroup.procs", lines(5))
+		// The fixture has a cgroup below, which in the pod would be a stranger already.
+		if err := os.RemoveAll(filepath.Join(s.host.Root, "kubepods/p1/sub")); err != nil {
+			t.Fatal(err)
+		}
+		p := s.measure(&pass{}, d)
+		if p.pods[0].own == nil {
+			t.Error("a pod of containers alone is walked through")
+		}
+		if pod, c := p.pods[0].Pids.Processes, p.containers[0].Pids.Processes; pod != 8 || c != 6 {
+			t.Errorf("%d processes in the pod, %d in its container; want 8 and 6", pod, c)
+		}
+		stranger := filepath.Join(s.host.Root, "kubepods/p1/stranger")
+		if err := os.CopyFS(stranger, os.DirFS("testdata/v2")); err != nil {
+			t.Fatal(err)
+		}
+		write("kubepods/p1/stranger", "cgroup.procs", lines(3))
+		setCPU(t, s.host, "kubepods/p1", "999999999")
+		if got := s.measure(p, d).pods[0].Pids.Processes; got != 12 {
+			t.Errorf("%d processes, want 12", got)
+		}
+	}
+}
+
+// TestSingleThread needs no list of processes.
+func TestSingleThread(t *testing.T) {
+	s, write := oneContainer(t, v2Host(t))
+	write("kubepods/p1/c1", "pids.current", "1")
+	c := s.measure(&pass{}, everything).containers[0]
+	if c.Pids.Processes != 1 || c.Pids.Threads != 1 {
+		t.Errorf("%+v", c.Pids)
+	}
+}
