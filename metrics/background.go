@@ -78,6 +78,16 @@ func (b *background[K, V]) Get(k K) (V, time.Time) {
 	return e.value, e.at
 }
 
+// known is Get without having anything renewed.
+func (b *background[K, V]) known(k K) (v V, at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.entries[k]; e != nil {
+		return e.value, e.at
+	}
+	return v, at
+}
+
 // work does what is queued and ends with the queue.
 func (b *background[K, V]) work() {
 	for {

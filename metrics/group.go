@@ -23,7 +23,10 @@ type group struct {
 	noIO    time.Time // when there were no figures of disks
 	// memoryLimits are those that were read last.
 	memoryLimits memoryLimits
-	still        still
+	// usage is the processor time that was read last, ran when it was seen to have grown.
+	usage uint64
+	ran   time.Time
+	still still
 }
 
 // directory is one of a group's, held open by an O_PATH descriptor so that its files are
@@ -59,7 +62,7 @@ func (g *group) dir(controller string) *directory {
 
 // close lets go of the directories; they are opened again when they are read again.
 func (g *group) close(h *handles) {
-	g.memoryLimits, g.still = memoryLimits{}, still{}
+	g.memoryLimits, g.still, g.ran = memoryLimits{}, still{}, time.Time{}
 	for _, d := range g.dirs {
 		if d.fd > 0 {
 			_ = unix.Close(d.fd)

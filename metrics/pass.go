@@ -41,9 +41,10 @@ type measured struct {
 
 // slow is what is not worth reading at every pass.
 type slow struct {
-	at     time.Time
-	limits *Limits
-	procs  *Processes
+	at      time.Time
+	limits  *Limits
+	procs   *Processes
+	procsAt time.Time
 }
 
 // podSample is one pod of a pass.
@@ -187,11 +188,6 @@ func (s *Sampler) group(path string, before *measured) *group {
 func (w *work) container(f *files, c *containerSample) {
 	c.at = time.Now()
 	opts := &w.s.opts
-	if opts.Usage != nil && c.ref.SnapshotKey != "" {
-		if u, ok := opts.Usage.Get(c.ref.Snapshotter, c.ref.SnapshotKey); ok {
-			c.layer = &u
-		}
-	}
 	if opts.Logs != nil && c.running() {
 		if l, ok := opts.Logs.get(c.ref.PodID, c.ref.ID); ok {
 			c.logs = &l
@@ -207,8 +203,25 @@ func (w *work) container(f *files, c *containerSample) {
 		}
 		w.slowly(f, &c.measured, c.ref.InitPID)
 	}
+	w.layer(c)
 	if prev != nil {
 		c.rate(&prev.measured)
+	}
+}
+
+// layer takes what is known of the writable layer. While nothing runs that could write there
+// it is not measured again.
+func (w *work) layer(c *containerSample) {
+	usage := w.s.opts.Usage
+	if usage == nil || c.ref.SnapshotKey == "" {
+		return
+	}
+	u, ok := usage.known(c.ref.Snapshotter, c.ref.SnapshotKey)
+	if !ok || !c.group.idleSince(u.At) {
+		u, ok = usage.Get(c.ref.Snapshotter, c.ref.SnapshotKey)
+	}
+	if ok {
+		c.layer = &u
 	}
 }
 
@@ -256,6 +269,7 @@ func (w *work) readOnce(f *files, m *measured) {
 			w.count(r.name, r.read(f, m.group, &m.Sample))
 		}
 	}
+	m.group.see(&m.Sample)
 	if w.depth&details != 0 {
 		w.readDetails(f, m)
 	}
@@ -263,7 +277,7 @@ func (w *work) readOnce(f *files, m *measured) {
 
 // readDetails adds to what the other readers read.
 func (w *work) readDetails(f *files, m *measured) {
-	kept, failed := m.group.still.holds(&m.Sample), false
+	kept, failed := m.group.isStill(&m.Sample), false
 	for _, r := range w.s.readers {
 		if !r.detail || r.still && kept {
 			continue

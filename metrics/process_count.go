@@ -67,7 +67,7 @@ func (p *podSample) countProcesses() {
 // counted tells that the pass that is being completed did this, or that nothing has changed
 // since somebody did.
 func (m *measured) counted() bool {
-	if m.Pids == nil && m.group.still.holds(&m.Sample) {
+	if m.Pids == nil && m.group.isStill(&m.Sample) {
 		m.group.still.givePids(&m.Sample)
 	}
 	return m.Pids != nil && m.Pids.Processes > 0

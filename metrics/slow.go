@@ -19,9 +19,11 @@ func (w *work) slowly(f *files, m *measured, init uint32) {
 	}
 	start := time.Now()
 	m.slow.at, m.slow.limits = start, readLimits(f, m.group)
-	if init != 0 && w.budget.Load() > 0 {
-		m.slow.procs = readProcesses(f, m.group.dir("pids"), w.s.proc, init)
-	} else if init != 0 {
+	switch {
+	case init == 0 || m.group.idleSince(m.slow.procsAt):
+	case w.budget.Load() > 0:
+		m.slow.procs, m.slow.procsAt = readProcesses(f, m.group.dir("pids"), w.s.proc, init), start
+	default:
 		m.slow.at = time.Time{} // the next pass goes on
 	}
 	w.budget.Add(-int64(time.Since(start)))

@@ -2,27 +2,41 @@ package metrics
 
 import "time"
 
-// stillAge is how old the details of a cgroup may get in which nothing runs.
+// stillAge is how old what is known of a cgroup may get while nothing runs there.
 const stillAge = time.Minute
 
 // still keeps the details that only what runs in a cgroup can change: how often it was held up or
 // hit a limit, its processes, its peak. As long as it uses no processor time and holds as much
 // memory as before they are what they were, and most containers do nothing most of the time:
-// there half of the files need not be opened. Disks and stalls are not among these details,
-// since pages are written back, and tasks wait, without the cgroup's own time.
+// there half of the files need not be opened. Stalls are not among these details, nor are disks
+// on v2, since tasks wait, and pages are written back, without the cgroup's own time.
 type still struct {
-	at                        time.Time // zero while nothing is kept
-	usage, memory             uint64
-	cpu                       CPU
-	peak, hits, kills, kernel uint64
-	pids                      Pids
-	hugetlb                   []Hugetlb
+	at                                time.Time // zero while nothing is kept
+	cpu                               CPU
+	memory, peak, hits, kills, kernel uint64
+	pids                              Pids
+	hugetlb                           []Hugetlb
 }
 
-// holds tells whether a sample, of which CPU and memory were read anew, has the details kept.
-func (k *still) holds(s *Sample) bool {
-	return !k.at.IsZero() && s.CPU != nil && s.Memory != nil &&
-		s.CPU.Usage == k.usage && s.Memory.Usage == k.memory && time.Since(k.at) < stillAge
+// see notes whether something ran since the processor time was read before.
+func (g *group) see(s *Sample) {
+	if s.CPU == nil || g.ran.IsZero() || s.CPU.Usage != g.usage {
+		g.ran = time.Now()
+	}
+	if s.CPU != nil {
+		g.usage = s.CPU.Usage
+	}
+}
+
+// idleSince tells that nothing ran since a time that is not too long ago: what was read then
+// is still so.
+func (g *group) idleSince(t time.Time) bool {
+	return g != nil && g.ran.Before(t) && time.Since(t) < stillAge
+}
+
+// isStill tells whether a sample, of which CPU and memory were read anew, has the details kept.
+func (g *group) isStill(s *Sample) bool {
+	return s.CPU != nil && s.Memory != nil && s.Memory.Usage == g.still.memory && g.idleSince(g.still.at)
 }
 
 // keep takes the details out of a sample that has them all.
@@ -32,8 +46,8 @@ func (k *still) keep(s *Sample) {
 		return
 	}
 	*k = still{
-		at: time.Now(), usage: c.Usage, memory: m.Usage,
-		cpu: *c, peak: m.Peak, hits: m.LimitHits, kills: m.OOMKills, kernel: m.Kernel,
+		at: time.Now(), cpu: *c,
+		memory: m.Usage, peak: m.Peak, hits: m.LimitHits, kills: m.OOMKills, kernel: m.Kernel,
 		hugetlb: s.Hugetlb,
 	}
 	if s.Pids != nil {

@@ -75,6 +75,12 @@ func (c *UsageCache) Get(snapshotter, key string) (usage LayerUsage, ok bool) {
 	return usage, !usage.At.IsZero()
 }
 
+// known is Get without asking for a new figure.
+func (c *UsageCache) known(snapshotter, key string) (usage LayerUsage, ok bool) {
+	usage, usage.At = c.layers.known(layerKey{snapshotter, key})
+	return usage, !usage.At.IsZero()
+}
+
 // Forget drops what is known of a layer; call it when the container is removed.
 func (c *UsageCache) Forget(snapshotter, key string) {
 	c.layers.Forget(layerKey{snapshotter, key})
