@@ -19,14 +19,15 @@ import (
 // Prometheus is a real server (Debian's package prometheus) that scrapes one daemon.
 type Prometheus struct{ address string }
 
-const prometheusConfig = `global: {scrape_interval: 1s}
+const prometheusConfig = `global: {scrape_interval: 1s, evaluation_interval: 1s}
+rule_files: [%q]
 scrape_configs:
   - job_name: berth
     static_configs: [{targets: ["%s"]}]
 `
 
-// StartPrometheus starts one that scrapes target (host:port) every second and ends with the
-// test, which is skipped where there is none.
+// StartPrometheus starts one that scrapes target (host:port) every second, with the rules of
+// deploy/. It ends with the test, which is skipped where there is none.
 func StartPrometheus(t testing.TB, target string) *Prometheus {
 	t.Helper()
 	binary, err := exec.LookPath("prometheus")
@@ -35,7 +36,11 @@ func StartPrometheus(t testing.TB, target string) *Prometheus {
 	}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, prometheusConfig, target), 0o644); err != nil {
+	rules, err := filepath.Abs("../../deploy/prometheus/berth-rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, fmt.Appendf(nil, prometheusConfig, rules, target), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	p := &Prometheus{address: freeAddress(t)}
@@ -77,25 +82,48 @@ func freeAddress(t testing.TB) string {
 
 // Query asks for a query with one result; false when it has none.
 func (p *Prometheus) Query(query string) (float64, bool) {
+	values, err := p.Values(query)
+	if err != nil || len(values) != 1 {
+		return 0, false
+	}
+	return values[0], true
+}
+
+// Values are the values of all results of a query. It fails when the query is not understood.
+func (p *Prometheus) Values(query string) ([]float64, error) {
 	resp, err := http.Get("http://" + p.address + "/api/v1/query?query=" + url.QueryEscape(query))
 	if err != nil {
-		return 0, false
+		return nil, err
 	}
 	defer resp.Body.Close()
 	var answer struct {
-		Data struct {
+		Error string `json:"error"`
+		Data  struct {
 			Result []struct {
 				Value [2]any `json:"value"`
 			} `json:"result"`
 		} `json:"data"`
 	}
-	text, _ := io.ReadAll(resp.Body)
-	if json.Unmarshal(text, &answer) != nil || len(answer.Data.Result) != 1 {
-		return 0, false
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
 	}
-	s, _ := answer.Data.Result[0].Value[1].(string)
-	v, err := strconv.ParseFloat(s, 64)
-	return v, err == nil
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return nil, err
+	}
+	if answer.Error != "" {
+		return nil, fmt.Errorf("query %s: %s", query, answer.Error)
+	}
+	var values []float64
+	for _, r := range answer.Data.Result {
+		s, _ := r.Value[1].(string)
+		v, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return nil, fmt.Errorf("query %s: value %q: %w", query, s, err)
+		}
+		values = append(values, v)
+	}
+	return values, nil
 }
 
 // Expect waits until a query's one result is in the range, ends included.
