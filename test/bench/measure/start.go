@@ -12,7 +12,7 @@ import (
 
 // | figure | how |
 // | --- | --- |
-// | start.run, .create, .start, .sum | the calls that start a pod with one container and CNI, one pod at a time |
+// | start.run, .create, .start, .sum | the calls that start a pod with one container and CNI, one pod at a time; the floor is a network namespace, the plugins' ADD, runc create and runc start by hand |
 // | starthost.* | the same with host network; the floor is runc create and runc start by hand |
 // | teardown.stop, .stoppod, .remove, .sum | the calls that end those pods with CNI; the container ends on SIGTERM |
 // | teardownhost.sum | the same with host network |
@@ -49,9 +49,8 @@ func cycles(ctx context.Context, e *Env, spec pod.Spec, suffix, title string) er
 				return errors.Join(err, p.End(ctx))
 			}
 			settle(ctx, pause)
-			if spec.HostNetwork && s.Name == side.Berth {
-				e.attempt(s, e.addFloor(ctx, e.bareRunc(p).start, startMetric("starthost", "start", "StartContainer"),
-					startMetric("starthost", "sum", "pod start "+title)))
+			if s.Name == side.Berth {
+				e.attempt(s, e.startFloor(ctx, p, spec, title))
 			}
 			if err := p.End(ctx); err != nil {
 				return err
@@ -61,6 +60,20 @@ func cycles(ctx context.Context, e *Env, spec pod.Spec, suffix, title string) er
 			return nil
 		})
 	})
+}
+
+// startFloor measures a start by hand: with host network it is runc alone.
+func (e *Env) startFloor(ctx context.Context, p *pod.Pod, spec pod.Spec, title string) error {
+	title = "pod start " + title
+	if spec.HostNetwork {
+		return e.addFloor(ctx, e.bareRunc(p).start,
+			startMetric("starthost", "sum", title), startMetric("starthost", "start", "StartContainer"))
+	}
+	f, err := e.podFloor(p)
+	if err != nil {
+		return err
+	}
+	return e.addFloor(ctx, f.startWithNetwork, startMetric("start", "sum", title))
 }
 
 func startMetric(name, part, title string) report.Metric {

@@ -1,0 +1,166 @@
+package measure
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/test/bench/side"
+)
+
+// statsFloor reads what CRI's stats of a side's pods are made of, and nothing else: each file is
+// opened in a directory that is open already, read and closed, on all processors. It makes no
+// sense of them, and leaves out the pods' networks.
+type statsFloor struct {
+	containers, pods [][]dirFiles // by cgroup
+	open             []int
+}
+
+// dirFiles are files of one directory.
+type dirFiles struct {
+	fd    int
+	names []string
+}
+
+// newStatsFloor finds the cgroups below the side's: pods, and containers in them.
+func newStatsFloor(s *side.Side) (_ *statsFloor, err error) {
+	host, err := cgroup.Detect(string(cgroup.Cgroupfs))
+	if err != nil {
+		return nil, err
+	}
+	f := &statsFloor{}
+	defer func() {
+		if err != nil {
+			f.close()
+		}
+	}()
+	root := s.Group.Pods()
+	pods, err := below(host, root)
+	if err != nil {
+		return nil, err
+	}
+	for _, pod := range pods {
+		files, err := f.add(host, pod, "cgroup.procs")
+		if err != nil {
+			return nil, err
+		}
+		f.pods = append(f.pods, files)
+		containers, err := below(host, pod)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range containers {
+			if files, err = f.add(host, c); err != nil {
+				return nil, err
+			}
+			f.containers = append(f.containers, files)
+		}
+	}
+	return f, nil
+}
+
+// below lists the cgroups right below one.
+func below(host *cgroup.Host, path string) ([]string, error) {
+	controller := "memory"
+	if host.Mode == cgroup.Unified {
+		controller = ""
+	}
+	entries, err := os.ReadDir(host.Resolve(path)[controller])
+	var out []string
+	for _, e := range entries {
+		if e.IsDir() {
+			out = append(out, filepath.Join(path, e.Name()))
+		}
+	}
+	return out, err
+}
+
+// add opens the directories of a cgroup.
+func (f *statsFloor) add(host *cgroup.Host, path string, more ...string) ([]dirFiles, error) {
+	stalls := []string{"cpu.pressure", "memory.pressure", "io.pressure"}
+	wanted := map[string][]string{
+		"cpuacct": {"cpuacct.usage"}, "memory": {"memory.usage_in_bytes", "memory.stat"}, "": stalls, "pids": more,
+	}
+	if host.Mode == cgroup.Unified {
+		wanted = map[string][]string{"": append(append(stalls, "cpu.stat", "memory.current", "memory.stat"), more...)}
+	}
+	var out []dirFiles
+	for controller, dir := range host.Resolve(path) {
+		names := wanted[controller]
+		if len(names) == 0 {
+			continue
+		}
+		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, &os.PathError{Op: "open", Path: dir, Err: err}
+		}
+		f.open = append(f.open, fd)
+		out = append(out, dirFiles{fd, names})
+	}
+	return out, nil
+}
+
+func (f *statsFloor) close() {
+	for _, fd := range f.open {
+		_ = unix.Close(fd)
+	}
+}
+
+// take takes the time of what a stats call has to read.
+func (f *statsFloor) take(call string) (time.Duration, error) {
+	groups := f.containers
+	if call == "pod-stats" {
+		groups = slices.Concat(f.containers, f.pods)
+	}
+	began := time.Now()
+	err := read(groups...)
+	return time.Since(began), err
+}
+
+// read reads the files of these cgroups.
+func read(groups ...[]dirFiles) error {
+	work := make(chan []dirFiles, len(groups))
+	for _, g := range groups {
+		work <- g
+	}
+	close(work)
+	var workers errgroup.Group
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() error {
+			buf := make([]byte, 16<<10)
+			for g := range work {
+				for _, d := range g {
+					for _, name := range d.names {
+						if err := readFile(d.fd, name, buf); err != nil {
+							return err
+						}
+					}
+				}
+			}
+			return nil
+		})
+	}
+	return workers.Wait()
+}
+
+func readFile(dir int, name string, buf []byte) error {
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil // a kernel without PSI
+	}
+	if err != nil {
+		return &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Read(fd, buf); err != nil {
+		return &os.PathError{Op: "read", Path: name, Err: err}
+	}
+	return nil
+}
