@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -77,15 +76,15 @@ func (p *pull) downloadOnce(ctx context.Context, desc ocispec.Descriptor, failed
 // copyBlob writes the transfer to the content store, and to the stream that the
 // unpacking reads from.
 func (p *pull) copyBlob(w io.Writer, t *transfer, tee *layerStream) error {
-	buf := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buf)
+	buf := chunkMemory.Get().(*[chunkSize]byte)
+	defer chunkMemory.Put(buf)
 	for {
-		n, err := t.Read(*buf)
+		n, err := t.Read(buf[:])
 		if n > 0 {
-			if _, werr := w.Write((*buf)[:n]); werr != nil {
+			if _, werr := w.Write(buf[:n]); werr != nil {
 				return fmt.Errorf("writing %s: %w", t.failed.What, werr)
 			}
-			tee.write(t.ctx, (*buf)[:n])
+			tee.write(t.ctx, buf[:n])
 		}
 		if err == io.EOF {
 			return nil
@@ -95,9 +94,6 @@ func (p *pull) copyBlob(w io.Writer, t *transfer, tee *layerStream) error {
 		}
 	}
 }
-
-// copyBuffers are shared by all downloads.
-var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
 
 // corrupt throws away what a host delivered instead of the blob. The error is
 // errCorrupt while there are other hosts to ask.

@@ -22,9 +22,9 @@ var errSpoiled = errors.New("the stream was given up")
 type layerStream struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
-	chunks   [][]byte // not read yet
-	size     int      // of chunks
-	complete bool     // all bytes were written
+	chunks   []chunk // not read yet
+	size     int     // of chunks
+	complete bool    // all bytes were written
 	spoiled  bool
 	reader   bool // somebody reads
 	closed   bool // nobody reads any more
@@ -64,8 +64,8 @@ func (s *layerStream) write(ctx context.Context, b []byte) {
 	if s.closed || ctx.Err() != nil {
 		return
 	}
-	s.chunks = append(s.chunks, append([]byte(nil), b...))
 	s.size += len(b)
+	s.addLocked(b)
 	s.changed.Broadcast()
 }
 
@@ -80,7 +80,8 @@ func (s *layerStream) spoil() {
 }
 
 func (s *layerStream) spoilLocked() {
-	s.spoiled, s.chunks, s.size = true, nil, 0
+	s.spoiled = true
+	s.dropLocked()
 	s.changed.Broadcast()
 }
 
@@ -138,6 +139,7 @@ func (s *layerStream) attach(ctx context.Context, idle func(), busy func() error
 type streamReader struct {
 	s    *layerStream
 	ctx  context.Context
+	cur  chunk // that rest is of
 	rest []byte
 	idle func()
 	busy func() error
@@ -179,7 +181,9 @@ func (r *streamReader) next() error {
 	case s.spoiled, s.closed:
 		return errSpoiled
 	case len(s.chunks) > 0:
-		r.rest, s.chunks = s.chunks[0], s.chunks[1:]
+		r.cur.free()
+		r.cur, s.chunks = s.chunks[0], s.chunks[1:]
+		r.rest = r.cur.mem[:r.cur.n]
 		s.size -= len(r.rest)
 		s.changed.Broadcast()
 		return nil
@@ -196,7 +200,8 @@ func (s *layerStream) emptyLocked() bool {
 func (r *streamReader) Close() error {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
-	r.s.closed, r.s.chunks, r.s.size = true, nil, 0
+	r.s.closed = true
+	r.s.dropLocked()
 	r.s.changed.Broadcast()
 	return nil
 }

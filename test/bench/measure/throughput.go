@@ -17,7 +17,7 @@ import (
 // | throughput.1, .8, .32 | pods started and torn down a second by so many clients, each one pod after the other, for some seconds; pods count that were gone when the time was up, the time goes on to the end of those that were not |
 var throughput = Measurement{
 	Names: []string{"throughput"}, Title: "pods a second with 1, 8 and 32 clients",
-	Full: Plan{3, 90 * time.Second}, Quick: Plan{1, 20 * time.Second},
+	Full: Plan{3, 60 * time.Second}, Quick: Plan{1, 20 * time.Second},
 	Run: func(ctx context.Context, e *Env) error {
 		clients, period := []int{1, 8, 32}, 2500*time.Millisecond
 		if e.Quick {
