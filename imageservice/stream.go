@@ -188,6 +188,7 @@ func (r *streamReader) next() error {
 		s.changed.Broadcast()
 		return nil
 	}
+	r.cur.free()
 	return io.EOF
 }
 

@@ -45,6 +45,7 @@ type background[K comparable, V any] struct {
 // entry is what is known of one key. queued lasts from the request to the end of the work.
 type entry[V any] struct {
 	value  V
+	began  time.Time // of the work that gave it
 	at     time.Time // zero until the first success
 	queued bool
 	next   time.Time
@@ -78,14 +79,14 @@ func (b *background[K, V]) Get(k K) (V, time.Time) {
 	return e.value, e.at
 }
 
-// known is Get without having anything renewed.
-func (b *background[K, V]) known(k K) (v V, at time.Time) {
+// known is Get without having anything renewed. It also tells when the work began.
+func (b *background[K, V]) known(k K) (v V, began, at time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e := b.entries[k]; e != nil {
-		return e.value, e.at
+		return e.value, e.began, e.at
 	}
-	return v, at
+	return v, began, at
 }
 
 // work does what is queued and ends with the queue.
@@ -120,7 +121,7 @@ func (b *background[K, V]) one(k K) {
 	e.queued = false
 	e.next = end.Add(max(b.opts.maxAge, time.Duration(b.opts.share)*end.Sub(start)))
 	if err == nil {
-		e.value, e.at = v, end
+		e.value, e.began, e.at = v, start, end
 	} else if b.ctx.Err() == nil {
 		klog.V(3).InfoS("Could not get figures", "of", b.opts.what, "key", k, "err", err)
 	}

@@ -13,14 +13,14 @@ func (s *Sampler) complete(before *pass, d depth) *pass {
 	w.each(p,
 		func(f *files, c *containerSample) {
 			w.add(f, &c.measured, c.ref.InitPID)
-			w.processes(f, c)
+			w.countContainer(f, c)
 		},
 		func(f *files, pod *podSample) {
 			if before.depth&podStats == 0 {
 				w.pod(f, pod)
 			} else {
 				w.add(f, &pod.measured, 0)
-				w.podProcesses(f, pod)
+				w.countPod(f, pod)
 			}
 		})
 	w.sumUp(p)

@@ -101,7 +101,7 @@ func (p *pass) encodeCRI(families []family) *criMetrics {
 	return c
 }
 
-// criEncoders keeps what messages are built in until the next pass that is near.
+// criEncoders keeps what messages are built in, for the next list.
 var criEncoders sync.Pool
 
 // criEncoder encodes CRI's Metric messages.

@@ -27,6 +27,8 @@ type group struct {
 	usage uint64
 	ran   time.Time
 	still still
+	// processes as they were counted last.
+	processes processes
 }
 
 // directory is one of a group's, held open by an O_PATH descriptor so that its files are
@@ -63,6 +65,7 @@ func (g *group) dir(controller string) *directory {
 // close lets go of the directories; they are opened again when they are read again.
 func (g *group) close(h *handles) {
 	g.memoryLimits, g.still, g.ran = memoryLimits{}, still{}, time.Time{}
+	g.processes = processes{}
 	for _, d := range g.dirs {
 		if d.fd > 0 {
 			_ = unix.Close(d.fd)

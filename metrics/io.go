@@ -40,7 +40,7 @@ func readIO(f *files, g *group, s *Sample) error {
 	if g.unified {
 		read = readIO2
 	}
-	if time.Since(g.noIO) < slowAge || !g.unified && g.idleSince(g.noIO) {
+	if time.Since(g.noIO) < slowAge || !g.unified && g.idleSince(g.noIO, stillAge) {
 		return nil
 	}
 	if err := read(f, g.dir("blkio"), at); err != nil {

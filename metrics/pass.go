@@ -34,6 +34,8 @@ type measured struct {
 	byShim bool
 	// nanoCores is the CPU use per second since the pass before; nil when there was none.
 	nanoCores *uint64
+	// processes were counted in the cgroup; nil when they were not.
+	processes *uint64
 	// base is what the next rate is computed from; nil means CPU.
 	base *CPU
 	slow slow
@@ -53,8 +55,8 @@ type podSample struct {
 	ref        PodRef
 	containers []*containerSample
 	interfaces []Interface
-	networkAt  time.Time // zero when the network was not read
-	own        *uint64   // processes outside of the containers; nil when all are counted
+	networkAt  time.Time  // zero when the network was not read
+	outside    *processes // that are in no container; nil when they are not to be added up
 	nsid       int32
 
 	statsOnce sync.Once
@@ -104,6 +106,7 @@ func (w *work) sumUp(p *pass) {
 		before := w.prev.podByID[pod.ref.ID]
 		if w.depth&podStats != 0 {
 			pod.sumUp()
+			w.sumProcesses(pod)
 			if before != nil {
 				pod.rate(&before.measured)
 			}
@@ -196,8 +199,8 @@ func (w *work) container(f *files, c *containerSample) {
 	prev := w.prev.ctrByID[c.ref.ID]
 	if c.running() {
 		w.readAll(f, &c.measured)
-		w.processes(f, c)
 		w.foreign(c)
+		w.countContainer(f, c)
 		if prev != nil {
 			c.slow = prev.slow
 		}
@@ -216,8 +219,8 @@ func (w *work) layer(c *containerSample) {
 	if usage == nil || c.ref.SnapshotKey == "" {
 		return
 	}
-	u, ok := usage.known(c.ref.Snapshotter, c.ref.SnapshotKey)
-	if !ok || !c.group.idleSince(u.At) {
+	u, began, ok := usage.known(c.ref.Snapshotter, c.ref.SnapshotKey)
+	if !ok || !c.group.idleSince(began, stillAge) {
 		u, ok = usage.Get(c.ref.Snapshotter, c.ref.SnapshotKey)
 	}
 	if ok {
@@ -235,7 +238,7 @@ func (w *work) pod(f *files, p *podSample) {
 	}
 	if p.group != nil {
 		w.readAll(f, &p.measured)
-		w.podProcesses(f, p)
+		w.countPod(f, p)
 		w.slowly(f, &p.measured, 0)
 	}
 	if p.ref.NetnsPath == "" {
@@ -277,20 +280,26 @@ func (w *work) readOnce(f *files, m *measured) {
 
 // readDetails adds to what the other readers read.
 func (w *work) readDetails(f *files, m *measured) {
-	kept, failed := m.group.isStill(&m.Sample), false
-	for _, r := range w.s.readers {
-		if !r.detail || r.still && kept {
-			continue
+	g, s, at := m.group, &m.Sample, time.Now()
+	var kept, failed [keepings]bool
+	for k := range keepings {
+		if kept[k] = g.keeps(k, s); kept[k] {
+			g.still.give(k, s, g.unified)
 		}
-		err := r.read(f, m.group, &m.Sample)
-		w.count(r.name, err)
-		failed = failed || !vanished(err)
 	}
-	switch {
-	case kept:
-		m.group.still.give(&m.Sample, m.group.unified)
-	case !failed:
-		m.group.still.keep(&m.Sample)
+	for _, r := range w.s.readers {
+		if r.detail && !kept[r.keep] {
+			err := r.read(f, g, s)
+			w.count(r.name, err)
+			failed[r.keep] = failed[r.keep] || !vanished(err)
+		}
+	}
+	for k := range keepings {
+		if failed[k] {
+			g.still.at[k] = time.Time{}
+		} else if !kept[k] {
+			g.still.keep(k, s, at)
+		}
 	}
 	w.nameDevices(m)
 }

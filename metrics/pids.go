@@ -38,8 +38,8 @@ func countIn(f *files, dir *directory) (uint64, error) {
 	return uint64(bytes.Count(b, []byte{'\n'})), err
 }
 
-// countProcesses counts in dir and below. What vanishes meanwhile counts nothing.
-func countProcesses(f *files, dir *directory) (uint64, error) {
+// countBelow counts in dir and below. What vanishes meanwhile counts nothing.
+func countBelow(f *files, dir *directory) (uint64, error) {
 	n, err := countIn(f, dir)
 	if err != nil || dir.below() == 0 {
 		return n, err
@@ -47,7 +47,7 @@ func countProcesses(f *files, dir *directory) (uint64, error) {
 	entries, _ := os.ReadDir(dir.path)
 	for _, e := range entries {
 		if e.IsDir() {
-			below, _ := countProcesses(&files{buf: f.buf}, passing(dir.path+"/"+e.Name()))
+			below, _ := countBelow(&files{buf: f.buf}, passing(dir.path+"/"+e.Name()))
 			n += below
 		}
 	}

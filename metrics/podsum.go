@@ -9,7 +9,6 @@ func (p *podSample) sumUp() {
 			p.add(&c.Sample)
 		}
 	}
-	p.countProcesses()
 	p.sumProcesses()
 	p.sumKills()
 }

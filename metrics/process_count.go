@@ -1,91 +1,90 @@
 package metrics
 
-// processes counts those of a container: for itself, and for its pod.
-func (w *work) processes(f *files, c *containerSample) {
+import "time"
+
+// processes are counted in cgroup.procs: CRI's stats have no more of a pod's tasks.
+type processes struct {
+	// own is how many there are in the cgroup itself for a pod, and with those below for
+	// a container; below is how many cgroups there are right below.
+	own   uint64
+	below int
+	at    time.Time // before they were counted
+}
+
+// countContainer counts a container's, for itself and for its pod. A cgroup that vanishes meanwhile
+// has no tasks at all to show.
+func (w *work) countContainer(f *files, c *containerSample) {
 	m := &c.measured
-	if m.group == nil || w.depth&(podStats|details) == 0 || m.counted() {
+	if m.group == nil || w.depth&(podStats|details) == 0 || m.byShim || m.processes != nil {
 		return
 	}
-	if m.Pids != nil && m.Pids.Threads == 1 && !m.Pids.Alone {
+	if m.Pids != nil && m.Pids.Threads == 1 {
 		m.setProcesses(1) // which is the cheaper file
 		return
 	}
-	n, err := countProcesses(f, m.group.dir("pids"))
-	w.count("pids", err)
-	if err == nil {
-		m.setProcesses(n)
+	kept := &m.group.processes
+	if !m.group.idleSince(kept.at, stillAge) {
+		at := time.Now()
+		n, err := countBelow(f, m.group.dir("pids"))
+		w.count("pids", err)
+		if err != nil {
+			m.Pids = nil
+			return
+		}
+		*kept = processes{own: n, at: at}
 	}
+	m.setProcesses(kept.own)
 }
 
-// podProcesses counts those of a pod. What its containers have is counted there already, and
-// as long as there is nothing else below the pod, that is added up in the end.
-func (w *work) podProcesses(f *files, p *podSample) {
+// countPod counts those of a pod that are in none of its containers.
+func (w *work) countPod(f *files, p *podSample) {
 	m := &p.measured
-	if m.group == nil || w.depth&podStats == 0 || m.counted() {
+	if m.group == nil || w.depth&podStats == 0 || m.processes != nil {
 		return
 	}
-	dir := m.group.dir("pids")
-	own, below, err := processesOf(f, dir)
-	if err == nil && below == p.cgroups() {
-		p.own = &own
-		return
+	kept := &m.group.processes
+	if !m.group.idleSince(kept.at, stillAge) {
+		at, dir := time.Now(), m.group.dir("pids")
+		n, err := countIn(f, dir)
+		w.count("pids", err)
+		if err != nil {
+			m.Pids = nil
+			return
+		}
+		*kept = processes{own: n, below: dir.below(), at: at}
 	}
-	if err == nil {
-		own, err = countProcesses(f, dir)
-	}
-	w.count("pids", err)
-	if err == nil {
-		m.setProcesses(own)
-	}
+	p.outside = kept
 }
 
-// cgroups is how many of a pod's containers have a cgroup.
-func (p *podSample) cgroups() int {
-	n := 0
+// sumProcesses adds up a pod's when those of its containers are known. Where there are other
+// cgroups than theirs, all of them are looked at.
+func (w *work) sumProcesses(p *podSample) {
+	if p.outside == nil {
+		return
+	}
+	n, counted := p.outside.own, 0
 	for _, c := range p.containers {
-		if c.group != nil {
-			n++
+		if c.processes != nil {
+			n += *c.processes
+			counted++
 		}
 	}
-	return n
-}
-
-// countProcesses ends the count of a pod when its containers' are known.
-func (p *podSample) countProcesses() {
-	if p.own == nil {
-		return
-	}
-	n := *p.own
-	for _, c := range p.containers {
-		if c.Pids != nil {
-			n += c.Pids.Processes
+	if counted != p.outside.below {
+		var err error
+		if n, err = countBelow(w.s.files[0], p.group.dir("pids")); err != nil {
+			w.count("pids", err)
+			p.Pids = nil
+			return
 		}
 	}
 	p.setProcesses(n)
 }
 
-// counted tells that the pass that is being completed did this, or that nothing has changed
-// since somebody did.
-func (m *measured) counted() bool {
-	if m.Pids == nil && m.group.isStill(&m.Sample) {
-		m.group.still.givePids(&m.Sample)
-	}
-	return m.Pids != nil && m.Pids.Processes > 0
-}
-
-// setProcesses is without the controller's figures until those are read.
+// setProcesses is without the controller's figures unless those were read.
 func (m *measured) setProcesses(n uint64) {
+	m.processes = &n
 	if m.Pids == nil {
 		m.Pids = &Pids{Alone: true}
 	}
 	m.Pids.Processes = n
-	m.group.still.pids.Processes = n
-}
-
-// processesOf counts those in a cgroup itself, and the cgroups below it.
-func processesOf(f *files, dir *directory) (processes uint64, below int, err error) {
-	if processes, err = countIn(f, dir); err != nil {
-		return 0, 0, err
-	}
-	return processes, dir.below(), nil
 }

@@ -25,9 +25,9 @@ type reader struct {
 	name string
 	// detail tells that CRI's stats do without. Such a reader adds to what the others read.
 	detail bool
-	// still tells that nothing changes while nothing runs.
-	still bool
-	read  func(f *files, g *group, s *Sample) error
+	// keep tells whether it changes while nothing runs.
+	keep keeping
+	read func(f *files, g *group, s *Sample) error
 }
 
 // depth is how much a pass reads: the kubelet asks every ten seconds for a third of what
@@ -51,10 +51,10 @@ func readers(pageSizes []string) []reader {
 		{name: "memory", read: readMemory},
 		{name: "pressure", read: readPressure},
 		{name: "io", detail: true, read: readIO},
-		{name: "cpu", detail: true, still: true, read: readCPUDetails},
-		{name: "memory", detail: true, still: true, read: readMemoryDetails},
-		{name: "pids", detail: true, still: true, read: readPids},
-		{name: "hugetlb", detail: true, still: true, read: func(f *files, g *group, s *Sample) error {
+		{name: "cpu", detail: true, keep: keepLong, read: readCPUDetails},
+		{name: "memory", detail: true, keep: keepLong, read: readMemoryDetails},
+		{name: "pids", detail: true, keep: keepSoon, read: readPids},
+		{name: "hugetlb", detail: true, keep: keepSoon, read: func(f *files, g *group, s *Sample) error {
 			return readHugetlb(f, g, s, pageSizes)
 		}},
 	}

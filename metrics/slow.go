@@ -20,7 +20,7 @@ func (w *work) slowly(f *files, m *measured, init uint32) {
 	start := time.Now()
 	m.slow.at, m.slow.limits = start, readLimits(f, m.group)
 	switch {
-	case init == 0 || m.group.idleSince(m.slow.procsAt):
+	case init == 0 || m.group.idleSince(m.slow.procsAt, stillAge):
 	case w.budget.Load() > 0:
 		m.slow.procs, m.slow.procsAt = readProcesses(f, m.group.dir("pids"), w.s.proc, init), start
 	default:

@@ -5,16 +5,37 @@ import "time"
 // stillAge is how old what is known of a cgroup may get while nothing runs there.
 const stillAge = time.Minute
 
-// still keeps the details that only what runs in a cgroup can change: how often it was held up or
-// hit a limit, its processes, its peak. As long as it uses no processor time and holds as much
-// memory as before they are what they were, and most containers do nothing most of the time:
-// there half of the files need not be opened. Stalls are not among these details, nor are disks
-// on v2, since tasks wait, and pages are written back, without the cgroup's own time.
+// keeping is for how long a detail need not be read again while nothing runs in its cgroup.
+type keeping int
+
+const (
+	// keepNot is for what others change: pages are written back, and tasks wait, without the
+	// cgroup's own time.
+	keepNot keeping = iota
+	// keepSoon is for what others change now and then: limits, zombies that somebody else reaps,
+	// huge pages of a file that is shared. It is renewed after slowAge.
+	keepSoon
+	// keepLong is for what only running code changes: how often it was held up or hit a limit,
+	// its peak. It is renewed after stillAge.
+	keepLong
+	keepings
+)
+
+func (k keeping) age() time.Duration {
+	if k == keepLong {
+		return stillAge
+	}
+	return slowAge
+}
+
+// still keeps such details. As long as a cgroup uses no processor time and holds as much memory
+// as before they are what they were, and most containers do nothing most of the time: there
+// half of the files need not be opened.
 type still struct {
-	at                                time.Time // zero while nothing is kept
+	at                                [keepings]time.Time // zero while nothing is kept
 	cpu                               CPU
 	memory, peak, hits, kills, kernel uint64
-	pids                              Pids
+	pids                              *Pids // without Processes; nil without the controller
 	hugetlb                           []Hugetlb
 }
 
@@ -28,49 +49,56 @@ func (g *group) see(s *Sample) {
 	}
 }
 
-// idleSince tells that nothing ran since a time that is not too long ago: what was read then
-// is still so.
-func (g *group) idleSince(t time.Time) bool {
-	return g != nil && g.ran.Before(t) && time.Since(t) < stillAge
+// idleSince tells that nothing ran since a time that is not longer ago than an age. What was
+// read after that time is still so.
+func (g *group) idleSince(t time.Time, age time.Duration) bool {
+	return g != nil && g.ran.Before(t) && time.Since(t) < age
 }
 
-// isStill tells whether a sample, of which CPU and memory were read anew, has the details kept.
-func (g *group) isStill(s *Sample) bool {
-	return s.CPU != nil && s.Memory != nil && s.Memory.Usage == g.still.memory && g.idleSince(g.still.at)
+// keeps tells whether a sample, of which CPU and memory were read anew, has the details kept.
+func (g *group) keeps(k keeping, s *Sample) bool {
+	return k != keepNot && s.CPU != nil && s.Memory != nil && s.Memory.Usage == g.still.memory &&
+		g.idleSince(g.still.at[k], k.age())
 }
 
-// keep takes the details out of a sample that has them all.
-func (k *still) keep(s *Sample) {
-	c, m := s.CPU, s.Memory
-	if c == nil || m == nil {
+// keep takes details out of a sample into which they were read from a time on.
+func (k *still) keep(what keeping, s *Sample, at time.Time) {
+	if what == keepNot || s.CPU == nil || s.Memory == nil {
 		return
 	}
-	*k = still{
-		at: time.Now(), cpu: *c,
-		memory: m.Usage, peak: m.Peak, hits: m.LimitHits, kills: m.OOMKills, kernel: m.Kernel,
-		hugetlb: s.Hugetlb,
-	}
-	if s.Pids != nil {
-		k.pids = *s.Pids
+	k.at[what], k.memory = at, s.Memory.Usage
+	switch what {
+	case keepLong:
+		m := s.Memory
+		k.cpu, k.peak, k.hits, k.kills, k.kernel = *s.CPU, m.Peak, m.LimitHits, m.OOMKills, m.Kernel
+	case keepSoon:
+		k.hugetlb, k.pids = s.Hugetlb, nil
+		if s.Pids != nil && !s.Pids.Alone {
+			k.pids = &Pids{Threads: s.Pids.Threads, Limit: s.Pids.Limit}
+		}
 	}
 }
 
-// give puts the details into a sample. On v2 some are in files that are read at every pass.
-func (k *still) give(s *Sample, unified bool) {
-	m := s.Memory
-	m.Peak, m.LimitHits, m.OOMKills = k.peak, k.hits, k.kills
-	if !unified {
-		m.Kernel = k.kernel
-		at := s.CPU.At
-		*s.CPU = k.cpu
-		s.CPU.At = at
+// give puts details into a sample. On v2 some are in files that are read at every pass.
+func (k *still) give(what keeping, s *Sample, unified bool) {
+	switch what {
+	case keepLong:
+		m := s.Memory
+		m.Peak, m.LimitHits, m.OOMKills = k.peak, k.hits, k.kills
+		if !unified {
+			m.Kernel = k.kernel
+			at := s.CPU.At
+			*s.CPU = k.cpu
+			s.CPU.At = at
+		}
+	case keepSoon:
+		s.Hugetlb = k.hugetlb
+		if k.pids != nil {
+			pids := *k.pids
+			if s.Pids != nil {
+				pids.Processes = s.Pids.Processes
+			}
+			s.Pids = &pids
+		}
 	}
-	s.Hugetlb = k.hugetlb
-	k.givePids(s)
-}
-
-// givePids is for CRI's stats, which have of all this a pod's processes.
-func (k *still) givePids(s *Sample) {
-	pids := k.pids
-	s.Pids = &pids
 }

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,7 +73,7 @@ func TestStill(t *testing.T) {
 				t.Errorf("memory changed, and there are %d kills", c.Memory.OOMKills)
 			}
 			write("", x.events, "oom_kill 79")
-			last.containers[0].group.still.at = time.Now().Add(-stillAge)
+			last.containers[0].group.still.at[keepLong] = time.Now().Add(-stillAge)
 			if c := again(everything); c.Memory.OOMKills != 79 {
 				t.Errorf("after a minute there are %d kills", c.Memory.OOMKills)
 			}
@@ -105,8 +106,8 @@ func TestProcesses(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := s.measure(&pass{}, d)
-		if p.pods[0].own == nil {
-			t.Error("a pod of containers alone is walked through")
+		if p.pods[0].outside == nil || p.pods[0].outside.below != 1 {
+			t.Errorf("below the pod: %+v", p.pods[0].outside)
 		}
 		if pod, c := p.pods[0].Pids.Processes, p.containers[0].Pids.Processes; pod != 8 || c != 6 {
 			t.Errorf("%d processes in the pod, %d in its container; want 8 and 6", pod, c)
@@ -130,5 +131,123 @@ func TestSingleThread(t *testing.T) {
 	c := s.measure(&pass{}, everything).containers[0]
 	if c.Pids.Processes != 1 || c.Pids.Threads != 1 {
 		t.Errorf("%+v", c.Pids)
+	}
+}
+
+// TestForkBetweenPasses: what a container forks after its figures were read, and before its
+// pod's, is in the pod's with the next pass.
+func TestForkBetweenPasses(t *testing.T) {
+	h := v2Host(t)
+	s, write := oneContainer(t, h)
+	if err := os.RemoveAll(filepath.Join(h.Root, "kubepods/p1/sub")); err != nil {
+		t.Fatal(err)
+	}
+	first := s.measure(s.measure(&pass{}, everything), containerStats)
+	had := first.containers[0].group.processes.own
+	write("kubepods/p1/c1", "cgroup.procs", "1\n2\n3\n4\n5\n6")
+	setCPU(t, h, "kubepods/p1", "999999999")
+	pods := s.complete(first, everything)
+	if n := pods.containers[0].Pids.Processes; n != had {
+		t.Fatalf("a completed pass has %d processes, was %d", n, had)
+	}
+	setCPU(t, h, "kubepods/p1/c1", "999999999")
+	last := s.measure(pods, everything)
+	c, pod := last.containers[0].Pids.Processes, last.pods[0].Pids.Processes
+	if c != 7 || pod != 10 { // one below the container, three of the pod's own
+		t.Errorf("%d processes in the container, %d in the pod", c, pod)
+	}
+}
+
+// TestNoPidsController: a count of processes is all there is, in every pass.
+func TestNoPidsController(t *testing.T) {
+	h := v2Host(t)
+	s, _ := oneContainer(t, h)
+	for _, dir := range []string{"kubepods/p1", "kubepods/p1/c1"} {
+		for _, file := range []string{"pids.current", "pids.max"} {
+			if err := os.Remove(filepath.Join(h.Root, dir, file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	last := &pass{}
+	for n := range 3 {
+		last = s.measure(last, everything)
+		if p := last.containers[0].Pids; p == nil || !p.Alone || p.Processes == 0 {
+			t.Errorf("pass %d: %+v", n, p)
+		}
+		if p := last.pods[0].Pids; p == nil || !p.Alone || p.Processes == 0 {
+			t.Errorf("pass %d, pod: %+v", n, p)
+		}
+	}
+}
+
+// TestLimitsWhileStill: what others change is renewed before long although nothing runs.
+func TestLimitsWhileStill(t *testing.T) {
+	s, write := oneContainer(t, v2Host(t))
+	last := s.measure(&pass{}, everything)
+	write("kubepods/p1/c1", "pids.max", "77")
+	last.containers[0].group.still.at[keepSoon] = time.Now().Add(-slowAge)
+	if got := s.measure(last, everything).containers[0].Pids.Limit; got != 77 {
+		t.Errorf("limit %d", got)
+	}
+}
+
+// TestCompletedWhileStill: a stats pass of a container that does nothing, completed, is what one
+// of everything would have been.
+func TestCompletedWhileStill(t *testing.T) {
+	for name, h := range map[string]*cgroup.Host{"v1": v1Host(t), "v2": v2Host(t)} {
+		s, _ := oneContainer(t, h)
+		whole := s.measure(&pass{}, everything)
+		for _, d := range []depth{containerStats, containerStats | podStats} {
+			if got, want := figures(t, s.complete(s.measure(whole, d), everything)), figures(t, whole); got != want {
+				t.Errorf("%s from %b:\n%s\nwant\n%s", name, d, got, want)
+			}
+		}
+	}
+}
+
+// TestIdleLayer: a layer is measured again when something ran since that began.
+func TestIdleLayer(t *testing.T) {
+	h := v2Host(t)
+	measured := make(chan struct{}, 10)
+	usage := NewUsageCache(func(context.Context, string, string) (uint64, uint64, error) {
+		measured <- struct{}{}
+		return 1, 1, nil
+	}, UsageOptions{MaxAge: time.Nanosecond})
+	defer usage.Close()
+	s := NewSampler(h, &listSource{
+		pods: []PodRef{testPod("p1", "/kubepods/p1")}, ctrs: []ContainerRef{testContainer("c1", "p1", "/kubepods/p1/c1")},
+	}, Options{Network: fixedNetwork, Usage: usage})
+	defer s.Close()
+	last := s.measure(&pass{}, containerStats)
+	<-measured
+	for last.containers[0].layer == nil {
+		last = s.measure(last, containerStats)
+	}
+	for range 5 {
+		last = s.measure(last, containerStats)
+	}
+	if n := len(measured); n != 0 {
+		t.Errorf("measured %d times although nothing ran", n)
+	}
+	setCPU(t, h, "kubepods/p1/c1", "999999999")
+	s.measure(last, containerStats)
+	<-measured
+}
+
+// TestIdleDisks: on v1 there is nothing to look for on disks where nothing runs.
+func TestIdleDisks(t *testing.T) {
+	g := v1Group()
+	s := &Sample{CPU: &CPU{Usage: 1}}
+	g.see(s)
+	g.noIO = time.Now().Add(-2 * slowAge)
+	g.ran = g.noIO.Add(-time.Second)
+	if err := readIO(&files{}, g, s); err != nil || s.IO != nil {
+		t.Errorf("%v %v", s.IO, err)
+	}
+	s.CPU.Usage++
+	g.see(s)
+	if err := readIO(&files{}, g, s); err != nil || s.IO == nil {
+		t.Errorf("something ran, and there is %v, %v", s.IO, err)
 	}
 }

@@ -27,7 +27,7 @@ type LayerFunc func(ctx context.Context, snapshotter, key string) (bytes, inodes
 
 // UsageOptions configure a UsageCache. Zero values are sensible.
 type UsageOptions struct {
-	// MaxAge is the age from which a figure is measured anew; 0 means 10 seconds.
+	// MaxAge is the age from which a figure is measured anew, unless the container did nothing; 0 means 10 seconds.
 	MaxAge time.Duration
 	// Parallel bounds the measurements under way at once; 0 means 2.
 	Parallel int
@@ -75,10 +75,10 @@ func (c *UsageCache) Get(snapshotter, key string) (usage LayerUsage, ok bool) {
 	return usage, !usage.At.IsZero()
 }
 
-// known is Get without asking for a new figure.
-func (c *UsageCache) known(snapshotter, key string) (usage LayerUsage, ok bool) {
-	usage, usage.At = c.layers.known(layerKey{snapshotter, key})
-	return usage, !usage.At.IsZero()
+// known is Get without asking for a new figure; began is when the last one began to be measured.
+func (c *UsageCache) known(snapshotter, key string) (usage LayerUsage, began time.Time, ok bool) {
+	usage, began, usage.At = c.layers.known(layerKey{snapshotter, key})
+	return usage, began, !usage.At.IsZero()
 }
 
 // Forget drops what is known of a layer; call it when the container is removed.

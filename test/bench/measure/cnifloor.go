@@ -43,12 +43,15 @@ func (f *podFloor) startWithNetwork(ctx context.Context) (_ time.Duration, err e
 	}
 	rt := &libcni.RuntimeConf{ContainerID: f.id + "floor", NetNS: netns.Path(dir, netns.Net), IfName: "eth0"}
 	defer func() {
-		err = errors.Join(err, f.plugins.DelNetworkList(context.WithoutCancel(ctx), f.conf, rt))
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		err = errors.Join(err, f.plugins.DelNetworkList(ctx, f.conf, rt))
 	}()
 	if _, err := f.plugins.AddNetworkList(ctx, f.conf, rt); err != nil {
 		return 0, err
 	}
 	network := time.Since(began)
+	f.netns = rt.NetNS
 	container, err := f.start(ctx)
 	return network + container, err
 }

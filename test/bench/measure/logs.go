@@ -25,7 +25,7 @@ import (
 // | logs.percpu | the same for a second of the CPU time that the runtime uses for it, the container excepted |
 var logs = Measurement{
 	Names: []string{"logs"}, Title: "a log of 1 GiB",
-	Full: Plan{1, 25 * time.Second},
+	Full: Plan{2, 25 * time.Second},
 	Run:  runLogs,
 }
 

@@ -24,6 +24,7 @@ import (
 type bareRunc struct {
 	side                   *side.Side
 	runc, root, bundle, id string
+	netns                  string // of other containers like this one; empty for its own
 }
 
 // bareRunc is nil where Berth does not take part.
@@ -77,6 +78,11 @@ func (b *bareRunc) copyTo(dir string) (group string, err error) {
 	}
 	s.Root.Path = filepath.Join(b.bundle, "rootfs")
 	s.Linux.CgroupsPath += "-floor"
+	for i := range s.Linux.Namespaces {
+		if ns := &s.Linux.Namespaces[i]; ns.Type == specs.NetworkNamespace && b.netns != "" {
+			ns.Path = b.netns
+		}
+	}
 	if text, err = json.Marshal(&s); err != nil {
 		return "", err
 	}

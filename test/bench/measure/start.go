@@ -51,6 +51,7 @@ func cycles(ctx context.Context, e *Env, spec pod.Spec, suffix, title string) er
 			settle(ctx, pause)
 			if s.Name == side.Berth {
 				e.attempt(s, e.startFloor(ctx, p, spec, title))
+				settle(ctx, 4*pause) // the kernel takes away what the floor had
 			}
 			if err := p.End(ctx); err != nil {
 				return err

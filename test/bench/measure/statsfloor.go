@@ -19,8 +19,8 @@ import (
 // opened in a directory that is open already, read and closed, on all processors. It makes no
 // sense of them, and leaves out the pods' networks.
 type statsFloor struct {
-	containers, pods [][]dirFiles // by cgroup
-	open             []int
+	containers, pods, processes [][]dirFiles // by cgroup
+	open                        []int
 }
 
 // dirFiles are files of one directory.
@@ -47,20 +47,28 @@ func newStatsFloor(s *side.Side) (_ *statsFloor, err error) {
 		return nil, err
 	}
 	for _, pod := range pods {
-		files, err := f.add(host, pod, "cgroup.procs")
+		files, err := f.add(host, pod, false)
 		if err != nil {
 			return nil, err
 		}
 		f.pods = append(f.pods, files)
+		if files, err = f.add(host, pod, true); err != nil {
+			return nil, err
+		}
+		f.processes = append(f.processes, files)
 		containers, err := below(host, pod)
 		if err != nil {
 			return nil, err
 		}
 		for _, c := range containers {
-			if files, err = f.add(host, c); err != nil {
+			if files, err = f.add(host, c, false); err != nil {
 				return nil, err
 			}
 			f.containers = append(f.containers, files)
+			if files, err = f.add(host, c, true); err != nil {
+				return nil, err
+			}
+			f.processes = append(f.processes, files)
 		}
 	}
 	return f, nil
@@ -82,14 +90,19 @@ func below(host *cgroup.Host, path string) ([]string, error) {
 	return out, err
 }
 
-// add opens the directories of a cgroup.
-func (f *statsFloor) add(host *cgroup.Host, path string, more ...string) ([]dirFiles, error) {
+// add opens the directories of a cgroup, for its processes or for the rest.
+func (f *statsFloor) add(host *cgroup.Host, path string, processes bool) ([]dirFiles, error) {
 	stalls := []string{"cpu.pressure", "memory.pressure", "io.pressure"}
-	wanted := map[string][]string{
-		"cpuacct": {"cpuacct.usage"}, "memory": {"memory.usage_in_bytes", "memory.stat"}, "": stalls, "pids": more,
-	}
-	if host.Mode == cgroup.Unified {
-		wanted = map[string][]string{"": append(append(stalls, "cpu.stat", "memory.current", "memory.stat"), more...)}
+	var wanted map[string][]string
+	switch unified := host.Mode == cgroup.Unified; {
+	case processes && unified:
+		wanted = map[string][]string{"": {"cgroup.procs"}}
+	case processes:
+		wanted = map[string][]string{"pids": {"cgroup.procs"}}
+	case unified:
+		wanted = map[string][]string{"": append(stalls, "cpu.stat", "memory.current", "memory.stat", "memory.swap.current")}
+	default:
+		wanted = map[string][]string{"cpuacct": {"cpuacct.usage"}, "memory": {"memory.usage_in_bytes", "memory.stat"}, "": stalls}
 	}
 	var out []dirFiles
 	for controller, dir := range host.Resolve(path) {
@@ -117,7 +130,7 @@ func (f *statsFloor) close() {
 func (f *statsFloor) take(call string) (time.Duration, error) {
 	groups := f.containers
 	if call == "pod-stats" {
-		groups = slices.Concat(f.containers, f.pods)
+		groups = slices.Concat(f.containers, f.pods, f.processes)
 	}
 	began := time.Now()
 	err := read(groups...)
@@ -159,7 +172,7 @@ func readFile(dir int, name string, buf []byte) error {
 		return &os.PathError{Op: "open", Path: name, Err: err}
 	}
 	defer unix.Close(fd)
-	if _, err := unix.Read(fd, buf); err != nil {
+	if _, err := unix.Read(fd, buf); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
 		return &os.PathError{Op: "read", Path: name, Err: err}
 	}
 	return nil
