@@ -82,7 +82,7 @@ func (o *options) budget() time.Duration {
 	if o.quick {
 		return 80 * time.Second
 	}
-	return 12 * time.Minute
+	return 10 * time.Minute
 }
 
 // check refuses measurements that do not exist.

@@ -30,16 +30,18 @@ type Measurement struct {
 	// Full and Quick are the plans of the long and the short form; a Quick plan without
 	// rounds leaves it out.
 	Full, Quick Plan
+	// Least is how many rounds there are when the run is late; 0 is one.
+	Least int
 	// Loaded says that it wants a number of idle pods at every side.
 	Loaded bool
 	Run    func(ctx context.Context, e *Env) error
 }
 
-// All measurements, in the order in which they run.
+// All measurements, in the order in which they run: what suffers least from few rounds comes last.
 func All() []Measurement {
 	return []Measurement{
-		daemon, start, startHost, cpu, throughput, burst, exec, logs, streams,
-		density, idle, polled, list, loadedStart, pull,
+		daemon, start, startHost, cpu, exec, pull, throughput, burst, logs, streams,
+		density, list, idle, polled, loadedStart,
 	}
 }
 
@@ -111,7 +113,7 @@ func (e *Env) rounds(ctx context.Context, fn func(round int) error) error {
 			return err
 		}
 		late := e.Rounds == 0 && !e.Deadline.IsZero() && time.Now().After(e.Deadline)
-		if (round > 1 && time.Since(began) > plan.Limit) || (round > 0 && late) {
+		if (round > 1 && time.Since(began) > plan.Limit) || (round >= max(1, e.current.Least) && late) {
 			e.logf("%s: %d of %d rounds in %s", e.current.Names[0], round, plan.Rounds, time.Since(began).Round(time.Second))
 			break
 		}
