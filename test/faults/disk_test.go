@@ -145,17 +145,14 @@ func TestLogDiskFull(t *testing.T) {
 		// It notes how far it has come in its own file system, which is not full.
 		c := pod.Run(t, "sh", "-c", `exec 3>/at; i=0; while [ ! -e /stop ]; do i=$((i+1)); echo "line $i"; echo $i >&3; [ $((i % 500)) = 0 ] && sleep 0.01; done; echo "last $i"`)
 		c.WaitLog(t, "line 100")
-		free := fillBlocks(t, disk)
+		fillBlocks(t, disk)
 		at := c.Output(t, "tail -n 1 /at")
 		time.Sleep(500 * time.Millisecond)
 		if now := c.Output(t, "tail -n 1 /at"); now == at {
 			t.Errorf("the container stands still at line %s", at)
 		}
-		// What the log itself takes is room for what comes. It is emptied before there is any other:
-		// the log must not tell of its loss in a line that this takes away.
-		must(t, os.Truncate(c.LogPath(), 0))
-		free()
-		c.WaitLog(t, "line")
+		must(t, unix.Mount("tmpfs", disk, "tmpfs", unix.MS_REMOUNT, "size=64m"))
+		c.WaitLog(t, "lost")
 		c.Output(t, "touch /stop")
 		c.WaitExited(t)
 		raw, err := os.ReadFile(c.LogPath())
@@ -163,9 +160,6 @@ func TestLogDiskFull(t *testing.T) {
 		text := string(raw)
 		if !strings.Contains(text, "last ") {
 			t.Error("the last line is missing")
-		}
-		if !strings.Contains(text, "lost") && !strings.Contains(text, "dropped") {
-			t.Errorf("the log does not tell of a loss: %.600s", text)
 		}
 	})
 }
