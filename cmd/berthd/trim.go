@@ -10,9 +10,9 @@ import (
 const (
 	// trimEvery is how often the daemon looks whether it holds memory without use: soon after
 	// a burst, and seldom enough for a collection, of 20 ms of CPU on a full node, not to count.
-	trimEvery = 20 * time.Second
+	trimEvery = 10 * time.Second
 	// trimAbove is how much of it, in bytes, is worth a garbage collection.
-	trimAbove = 2 << 20
+	trimAbove = 1 << 20
 )
 
 // trim gives memory back to the node that a burst of calls left behind, until ctx is
