@@ -74,10 +74,7 @@ func (p *pass) encodeCRI(families []family) *criMetrics {
 	last := lastSize.Load()
 	c := &criMetrics{data: make([]byte, 0, last+last/16)}
 	defer func() { lastSize.Store(int64(len(c.data))) }()
-	e, _ := criEncoders.Get().(*criEncoder)
-	if e == nil {
-		e = &criEncoder{}
-	}
+	e := criEncoders.Get().(*criEncoder)
 	defer criEncoders.Put(e)
 	e.families = families
 	pod, ctr := e.pod, e.container
@@ -102,7 +99,7 @@ func (p *pass) encodeCRI(families []family) *criMetrics {
 }
 
 // criEncoders keeps what messages are built in, for the next list.
-var criEncoders sync.Pool
+var criEncoders = sync.Pool{New: func() any { return &criEncoder{} }}
 
 // criEncoder encodes CRI's Metric messages.
 type criEncoder struct {

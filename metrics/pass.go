@@ -34,8 +34,8 @@ type measured struct {
 	byShim bool
 	// nanoCores is the CPU use per second since the pass before; nil when there was none.
 	nanoCores *uint64
-	// processes were counted in the cgroup; nil when they were not.
-	processes *uint64
+	// counted tells that Pids.Processes were counted in the cgroup.
+	counted bool
 	// base is what the next rate is computed from; nil means CPU.
 	base *CPU
 	slow slow
@@ -250,71 +250,6 @@ func (w *work) pod(f *files, p *podSample) {
 		return
 	}
 	p.interfaces, p.networkAt = ifaces, time.Now()
-}
-
-// readAll runs every reader; one that fails leaves its part out and disturbs no other.
-func (w *work) readAll(f *files, m *measured) {
-	if m.group == nil {
-		return
-	}
-	w.readOnce(f, m)
-	if m.CPU == nil && m.Memory == nil && m.group.opened() {
-		// It may have been made anew at the same path.
-		m.group.close(w.s.handles)
-		m.Sample = Sample{}
-		w.readOnce(f, m)
-	}
-}
-
-func (w *work) readOnce(f *files, m *measured) {
-	for _, r := range w.s.readers {
-		if !r.detail {
-			w.count(r.name, r.read(f, m.group, &m.Sample))
-		}
-	}
-	m.group.see(&m.Sample)
-	if w.depth&details != 0 {
-		w.readDetails(f, m)
-	}
-}
-
-// readDetails adds to what the other readers read.
-func (w *work) readDetails(f *files, m *measured) {
-	g, s, at := m.group, &m.Sample, time.Now()
-	var kept, failed [keepings]bool
-	for k := range keepings {
-		if kept[k] = g.keeps(k, s); kept[k] {
-			g.still.give(k, s, g.unified)
-		}
-	}
-	for _, r := range w.s.readers {
-		if r.detail && !kept[r.keep] {
-			err := r.read(f, g, s)
-			w.count(r.name, err)
-			failed[r.keep] = failed[r.keep] || !vanished(err)
-		}
-	}
-	for k := range keepings {
-		if failed[k] {
-			g.still.at[k] = time.Time{}
-		} else if !kept[k] {
-			g.still.keep(k, s, at)
-		}
-	}
-	w.nameDevices(m)
-}
-
-func (w *work) nameDevices(m *measured) {
-	for i := range m.IO {
-		m.IO[i].Name = w.s.devices.name(m.IO[i].Device)
-	}
-}
-
-// count notes that a reader failed.
-func (w *work) count(reader string, err error) {
-	if err != nil {
-		w.s.errors.count(reader, err)
-	}
 }
 
 // prune drops what was kept for objects that are gone.

@@ -15,7 +15,7 @@ type processes struct {
 // has no tasks at all to show.
 func (w *work) countContainer(f *files, c *containerSample) {
 	m := &c.measured
-	if m.group == nil || w.depth&(podStats|details) == 0 || m.byShim || m.processes != nil {
+	if m.group == nil || w.depth&(podStats|details) == 0 || m.byShim || m.counted {
 		return
 	}
 	if m.Pids != nil && m.Pids.Threads == 1 {
@@ -39,7 +39,7 @@ func (w *work) countContainer(f *files, c *containerSample) {
 // countPod counts those of a pod that are in none of its containers.
 func (w *work) countPod(f *files, p *podSample) {
 	m := &p.measured
-	if m.group == nil || w.depth&podStats == 0 || m.processes != nil {
+	if m.group == nil || w.depth&podStats == 0 || m.counted {
 		return
 	}
 	kept := &m.group.processes
@@ -64,8 +64,8 @@ func (w *work) sumProcesses(p *podSample) {
 	}
 	n, counted := p.outside.own, 0
 	for _, c := range p.containers {
-		if c.processes != nil {
-			n += *c.processes
+		if c.counted {
+			n += c.Pids.Processes
 			counted++
 		}
 	}
@@ -82,9 +82,8 @@ func (w *work) sumProcesses(p *podSample) {
 
 // setProcesses is without the controller's figures unless those were read.
 func (m *measured) setProcesses(n uint64) {
-	m.processes = &n
 	if m.Pids == nil {
 		m.Pids = &Pids{Alone: true}
 	}
-	m.Pids.Processes = n
+	m.Pids.Processes, m.counted = n, true
 }

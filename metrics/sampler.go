@@ -61,8 +61,6 @@ type Sampler struct {
 	fs      map[string]*Filesystem // by directory
 	fsAt    time.Time
 
-	states sync.Pool // of *states, for who asks
-
 	mu      sync.Mutex
 	last    *pass         // the newest finished pass
 	wanted  depth         // of the next one
@@ -70,8 +68,10 @@ type Sampler struct {
 	closed  bool
 }
 
-// states are room for what a source has.
+// states are room for what a source has, used again by whoever asks next.
 type states struct{ pods, containers []State }
+
+var stateLists = sync.Pool{New: func() any { return &states{} }}
 
 // NewSampler returns a sampler of what src lists, on the cgroup layout of host.
 func NewSampler(host *cgroup.Host, src Source, opts Options) *Sampler {
@@ -157,11 +157,8 @@ func (s *Sampler) sample(ctx context.Context, d depth) *pass {
 // many passes it has waited: the pass under way can have begun before something started, the
 // one after it has not, and after that nothing better is to be had where so much changes.
 func (s *Sampler) join(d depth, since time.Time, round int) (*pass, chan struct{}) {
-	now, _ := s.states.Get().(*states)
-	if now == nil {
-		now = &states{}
-	}
-	defer s.states.Put(now)
+	now := stateLists.Get().(*states)
+	defer stateLists.Put(now)
 	now.pods, now.containers = s.src.States(now.pods[:0], now.containers[:0])
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,8 +19,9 @@ import (
 // opened in a directory that is open already, read and closed, on all processors. It makes no
 // sense of them, and leaves out the pods' networks.
 type statsFloor struct {
-	containers, pods, processes [][]dirFiles // by cgroup
-	open                        []int
+	containers []dirFiles // what both calls read
+	rest       []dirFiles // of pods, and processes
+	open       []int
 }
 
 // dirFiles are files of one directory.
@@ -47,28 +48,16 @@ func newStatsFloor(s *side.Side) (_ *statsFloor, err error) {
 		return nil, err
 	}
 	for _, pod := range pods {
-		files, err := f.add(host, pod, false)
-		if err != nil {
-			return nil, err
-		}
-		f.pods = append(f.pods, files)
-		if files, err = f.add(host, pod, true); err != nil {
-			return nil, err
-		}
-		f.processes = append(f.processes, files)
 		containers, err := below(host, pod)
 		if err != nil {
 			return nil, err
 		}
+		err = errors.Join(f.add(&f.rest, host, pod, false), f.add(&f.rest, host, pod, true))
 		for _, c := range containers {
-			if files, err = f.add(host, c, false); err != nil {
-				return nil, err
-			}
-			f.containers = append(f.containers, files)
-			if files, err = f.add(host, c, true); err != nil {
-				return nil, err
-			}
-			f.processes = append(f.processes, files)
+			err = errors.Join(err, f.add(&f.containers, host, c, false), f.add(&f.rest, host, c, true))
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	return f, nil
@@ -91,7 +80,7 @@ func below(host *cgroup.Host, path string) ([]string, error) {
 }
 
 // add opens the directories of a cgroup, for its processes or for the rest.
-func (f *statsFloor) add(host *cgroup.Host, path string, processes bool) ([]dirFiles, error) {
+func (f *statsFloor) add(to *[]dirFiles, host *cgroup.Host, path string, processes bool) error {
 	stalls := []string{"cpu.pressure", "memory.pressure", "io.pressure"}
 	var wanted map[string][]string
 	switch unified := host.Mode == cgroup.Unified; {
@@ -104,7 +93,6 @@ func (f *statsFloor) add(host *cgroup.Host, path string, processes bool) ([]dirF
 	default:
 		wanted = map[string][]string{"cpuacct": {"cpuacct.usage"}, "memory": {"memory.usage_in_bytes", "memory.stat"}, "": stalls}
 	}
-	var out []dirFiles
 	for controller, dir := range host.Resolve(path) {
 		names := wanted[controller]
 		if len(names) == 0 {
@@ -112,12 +100,12 @@ func (f *statsFloor) add(host *cgroup.Host, path string, processes bool) ([]dirF
 		}
 		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return nil, &os.PathError{Op: "open", Path: dir, Err: err}
+			return &os.PathError{Op: "open", Path: dir, Err: err}
 		}
 		f.open = append(f.open, fd)
-		out = append(out, dirFiles{fd, names})
+		*to = append(*to, dirFiles{fd, names})
 	}
-	return out, nil
+	return nil
 }
 
 func (f *statsFloor) close() {
@@ -128,32 +116,30 @@ func (f *statsFloor) close() {
 
 // take takes the time of what a stats call has to read.
 func (f *statsFloor) take(call string) (time.Duration, error) {
-	groups := f.containers
+	dirs := f.containers
 	if call == "pod-stats" {
-		groups = slices.Concat(f.containers, f.pods, f.processes)
+		dirs = slices.Concat(f.containers, f.rest)
 	}
 	began := time.Now()
-	err := read(groups...)
+	err := read(dirs)
 	return time.Since(began), err
 }
 
-// read reads the files of these cgroups.
-func read(groups ...[]dirFiles) error {
-	work := make(chan []dirFiles, len(groups))
-	for _, g := range groups {
-		work <- g
+// read reads the files of these directories.
+func read(dirs []dirFiles) error {
+	work := make(chan dirFiles, len(dirs))
+	for _, d := range dirs {
+		work <- d
 	}
 	close(work)
 	var workers errgroup.Group
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() error {
 			buf := make([]byte, 16<<10)
-			for g := range work {
-				for _, d := range g {
-					for _, name := range d.names {
-						if err := readFile(d.fd, name, buf); err != nil {
-							return err
-						}
+			for d := range work {
+				for _, name := range d.names {
+					if err := readFile(d.fd, name, buf); err != nil {
+						return err
 					}
 				}
 			}

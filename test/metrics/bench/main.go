@@ -91,25 +91,7 @@ func measure(ctx context.Context, s *side.Side, o options, c *column) (err error
 	}
 	defer n.close()
 	defer func() { err = errors.Join(err, n.remove(context.WithoutCancel(ctx))) }()
-	// What every daemon needs once, whatever the number of pods, is not the pods'.
-	if err := n.start(ctx, 1); err != nil {
-		return err
-	}
-	if err := n.lap(ctx, o.clients); err != nil {
-		return err
-	}
-	logf("%s: the load of a kubelet with one pod", s.Name)
-	empty, err := n.kubelet(ctx, o.load/4)
-	if err != nil {
-		return err
-	}
-	logf("%s: starting %d pods", s.Name, o.pods)
-	if err := n.start(ctx, o.pods-1); err != nil {
-		return err
-	}
-	time.Sleep(3 * time.Second)
-	logf("%s: the load of a kubelet for %s", s.Name, o.load)
-	busy, err := n.kubelet(ctx, o.load)
+	empty, busy, err := n.fill(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -132,6 +114,26 @@ func measure(ctx context.Context, s *side.Side, o options, c *column) (err error
 	}
 	c.set("memory after many clients at once, a pod", perPod(n.memory(), empty.resident))
 	return nil
+}
+
+// fill makes the load of a kubelet with one pod, and then with all of them.
+func (n *node) fill(ctx context.Context, o options) (empty, busy usage, err error) {
+	// What every daemon needs once, whatever the number of pods, is not the pods'.
+	if err := errors.Join(n.start(ctx, 1), n.lap(ctx, o.clients)); err != nil {
+		return empty, busy, err
+	}
+	logf("%s: the load of a kubelet with one pod", n.Name)
+	if empty, err = n.kubelet(ctx, o.load/4); err != nil {
+		return empty, busy, err
+	}
+	logf("%s: starting %d pods", n.Name, o.pods)
+	if err := n.start(ctx, o.pods-1); err != nil {
+		return empty, busy, err
+	}
+	time.Sleep(3 * time.Second)
+	logf("%s: the load of a kubelet for %s", n.Name, o.load)
+	busy, err = n.kubelet(ctx, o.load)
+	return empty, busy, err
 }
 
 // latencies lets all clients ask at once, each call in turn.
