@@ -7,6 +7,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/container"
+	"github.com/berth-run/berth/index"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
 )
@@ -30,18 +31,22 @@ func (s stats) ContainerStats(ctx context.Context, r *runtimeapi.ContainerStatsR
 
 // ListContainerStats implements the RPC.
 func (s stats) ListContainerStats(ctx context.Context, r *runtimeapi.ListContainerStatsRequest) (*runtimeapi.ListContainerStatsResponse, error) {
-	return &runtimeapi.ListContainerStatsResponse{Stats: s.ofContainers(ctx, r.GetFilter())}, nil
+	resp := &runtimeapi.ListContainerStatsResponse{}
+	index.FillList(resp, s.ofContainers(ctx, r.GetFilter()))
+	return resp, nil
 }
 
 // StreamContainerStats implements the RPC (KEP-5825).
 func (s stats) StreamContainerStats(r *runtimeapi.StreamContainerStatsRequest, out grpc.ServerStreamingServer[runtimeapi.StreamContainerStatsResponse]) error {
-	return sendChunks(s.ofContainers(out.Context(), r.GetFilter()), func(items []*runtimeapi.ContainerStats) *runtimeapi.StreamContainerStatsResponse {
-		return &runtimeapi.StreamContainerStatsResponse{ContainerStats: items}
+	return sendChunks(s.ofContainers(out.Context(), r.GetFilter()), func(some []index.Entry) *runtimeapi.StreamContainerStatsResponse {
+		resp := &runtimeapi.StreamContainerStatsResponse{}
+		index.FillList(resp, some)
+		return resp
 	}, out.Send)
 }
 
 // ofContainers resolves the prefixes of a filter; what fits nothing selects nothing.
-func (s stats) ofContainers(ctx context.Context, f *runtimeapi.ContainerStatsFilter) []*runtimeapi.ContainerStats {
+func (s stats) ofContainers(ctx context.Context, f *runtimeapi.ContainerStatsFilter) []index.Entry {
 	if f == nil {
 		return s.sampler.ListContainerStats(ctx, nil)
 	}
@@ -75,17 +80,21 @@ func (s stats) PodSandboxStats(ctx context.Context, r *runtimeapi.PodSandboxStat
 
 // ListPodSandboxStats implements the RPC.
 func (s stats) ListPodSandboxStats(ctx context.Context, r *runtimeapi.ListPodSandboxStatsRequest) (*runtimeapi.ListPodSandboxStatsResponse, error) {
-	return &runtimeapi.ListPodSandboxStatsResponse{Stats: s.ofPods(ctx, r.GetFilter())}, nil
+	resp := &runtimeapi.ListPodSandboxStatsResponse{}
+	index.FillList(resp, s.ofPods(ctx, r.GetFilter()))
+	return resp, nil
 }
 
 // StreamPodSandboxStats implements the RPC (KEP-5825).
 func (s stats) StreamPodSandboxStats(r *runtimeapi.StreamPodSandboxStatsRequest, out grpc.ServerStreamingServer[runtimeapi.StreamPodSandboxStatsResponse]) error {
-	return sendChunks(s.ofPods(out.Context(), r.GetFilter()), func(items []*runtimeapi.PodSandboxStats) *runtimeapi.StreamPodSandboxStatsResponse {
-		return &runtimeapi.StreamPodSandboxStatsResponse{PodSandboxStats: items}
+	return sendChunks(s.ofPods(out.Context(), r.GetFilter()), func(some []index.Entry) *runtimeapi.StreamPodSandboxStatsResponse {
+		resp := &runtimeapi.StreamPodSandboxStatsResponse{}
+		index.FillList(resp, some)
+		return resp
 	}, out.Send)
 }
 
-func (s stats) ofPods(ctx context.Context, f *runtimeapi.PodSandboxStatsFilter) []*runtimeapi.PodSandboxStats {
+func (s stats) ofPods(ctx context.Context, f *runtimeapi.PodSandboxStatsFilter) []index.Entry {
 	if f.GetId() == "" {
 		return s.sampler.ListPodSandboxStats(ctx, f)
 	}

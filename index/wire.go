@@ -16,6 +16,16 @@ type Entry struct {
 	Wire []byte
 }
 
+// Decode is the way back, for who asks for one object alone.
+func (e Entry) Decode(into proto.Message) error {
+	_, _, head := protowire.ConsumeTag(e.Wire)
+	raw, n := protowire.ConsumeBytes(e.Wire[max(head, 0):])
+	if head < 0 || n < 0 {
+		return fmt.Errorf("decode an entry of a list: %w", protowire.ParseError(min(head, n)))
+	}
+	return proto.Unmarshal(raw, into)
+}
+
 // Cached keeps an object's entry: it is made anew only when the state has changed.
 // Kubelets list once a second, and next to nothing changes in between.
 type Cached struct{ last atomic.Pointer[Entry] }

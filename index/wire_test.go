@@ -46,6 +46,8 @@ func TestFieldNumbers(t *testing.T) {
 	for _, m := range []proto.Message{
 		&runtimeapi.ListPodSandboxResponse{}, &runtimeapi.StreamPodSandboxesResponse{},
 		&runtimeapi.ListContainersResponse{}, &runtimeapi.StreamContainersResponse{},
+		&runtimeapi.ListContainerStatsResponse{}, &runtimeapi.StreamContainerStatsResponse{},
+		&runtimeapi.ListPodSandboxStatsResponse{}, &runtimeapi.StreamPodSandboxStatsResponse{},
 	} {
 		f := m.ProtoReflect().Descriptor().Fields()
 		if f.Len() != 1 || f.Get(0).Number() != listField || !f.Get(0).IsList() {

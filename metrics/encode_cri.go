@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"encoding/binary"
 	"iter"
 	"sync"
 	"sync/atomic"
@@ -127,18 +126,11 @@ func (e *criEncoder) metrics(b []byte, field int, o *object, at time.Time) []byt
 			for _, l := range labels {
 				m = appendString(m, criLabelValues, l)
 			}
-			m = appendValue(m, v)
+			// What is below nothing (a limit of -1) is shown as none, which is what CRI can say.
+			m = appendNumber(m, criValue, uint64(max(v, 0)))
 			b = appendBytes(b, field, m)
 			e.metric = m
 		})
 	}
 	return b
-}
-
-// appendValue appends a UInt64Value. What is below nothing (a limit of -1) is shown as
-// none, which is what CRI can say.
-func appendValue(m []byte, v float64) []byte {
-	var part [1 + binary.MaxVarintLen64]byte
-	value := appendUint(part[:0], 1, uint64(max(v, 0)))
-	return appendBytes(m, criValue, value)
 }

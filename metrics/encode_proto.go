@@ -3,7 +3,6 @@ package metrics
 import (
 	"bytes"
 	"encoding/binary"
-	"math"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -56,8 +55,8 @@ func (p *protobuf) value(f *family, base []byte, v float64, labels []string) {
 		field = metricCounter
 	}
 	// Gauge and Counter both have the value in field 1, a double.
-	m = append(m, byte(field<<3|2), 9, 1<<3|1)
-	m = binary.LittleEndian.AppendUint64(m, math.Float64bits(v))
+	p.part = appendDouble(p.part[:0], 1, v)
+	m = appendBytes(m, field, p.part)
 	p.family = appendBytes(p.family, familyMetric, m)
 	p.metric = m
 }
@@ -65,18 +64,4 @@ func (p *protobuf) value(f *family, base []byte, v float64, labels []string) {
 func (p *protobuf) end(*family) {
 	p.Write(binary.AppendUvarint(p.part[:0], uint64(len(p.family))))
 	p.Write(p.family)
-}
-
-// The following append a protobuf field with a number below 16.
-
-func appendString(b []byte, field int, v string) []byte {
-	return append(binary.AppendUvarint(append(b, byte(field<<3|2)), uint64(len(v))), v...)
-}
-
-func appendBytes(b []byte, field int, v []byte) []byte {
-	return append(binary.AppendUvarint(append(b, byte(field<<3|2)), uint64(len(v))), v...)
-}
-
-func appendUint(b []byte, field int, v uint64) []byte {
-	return binary.AppendUvarint(append(b, byte(field<<3)), v)
 }

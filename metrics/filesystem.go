@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,25 +17,51 @@ type Filesystem struct {
 	Bytes, Inodes, InodesFree uint64
 }
 
-// statFilesystem asks the kernel.
-func statFilesystem(dir string) (Filesystem, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
+// filesystemReader asks the kernel. It remembers what is mounted where, by the number of the device:
+// a node with a hundred pods has a thousand mounts to look through.
+type filesystemReader struct {
+	mounted map[string]mounted // by directory
+}
+
+type mounted struct {
+	number uint64
+	device string
+}
+
+func (r *filesystemReader) read(dir string) (Filesystem, error) {
+	var fs unix.Statfs_t
+	var st unix.Stat_t
+	if err := errors.Join(unix.Statfs(dir, &fs), unix.Stat(dir, &st)); err != nil {
 		return Filesystem{}, fmt.Errorf("look at the filesystem of %s: %w", dir, err)
 	}
-	f := Filesystem{Bytes: st.Blocks * uint64(st.Bsize), Inodes: st.Files, InodesFree: st.Ffree}
+	f := Filesystem{Bytes: fs.Blocks * uint64(fs.Bsize), Inodes: fs.Files, InodesFree: fs.Ffree}
+	m, known := r.mounted[dir]
+	if !known || m.number != st.Dev {
+		device, err := mountedAt(dir)
+		if err != nil {
+			return f, err
+		}
+		m = mounted{st.Dev, device}
+		r.mounted[dir] = m
+	}
+	f.Device = m.device
+	return f, nil
+}
+
+// mountedAt finds what is mounted where a directory is.
+func mountedAt(dir string) (device string, err error) {
 	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(dir))
 	if err != nil {
-		return f, fmt.Errorf("find the mount of %s: %w", dir, err)
+		return "", fmt.Errorf("find the mount of %s: %w", dir, err)
 	}
 	longest := -1
 	for _, m := range mounts {
 		// The last of several on one another is the one that is seen.
 		if n := len(m.Mountpoint); n >= longest {
-			longest, f.Device = n, m.Source
+			longest, device = n, m.Source
 		}
 	}
-	return f, nil
+	return device, nil
 }
 
 // filesystems describes what holds the containers' layers, anew when that is old.

@@ -59,8 +59,8 @@ type podSample struct {
 	outside    *processes // that are in no container; nil when they are not to be added up
 	nsid       int32
 
-	statsOnce sync.Once
-	statsOf   *runtimeapi.PodSandboxStats
+	wireOnce sync.Once
+	wire     []byte
 }
 
 // containerSample is one container of a pass.
@@ -72,8 +72,8 @@ type containerSample struct {
 	fs    *Filesystem // that holds the layer
 	logs  *LogUsage
 
-	statsOnce sync.Once
-	statsOf   *runtimeapi.ContainerStats
+	wireOnce sync.Once
+	wire     []byte
 }
 
 // work is the state of one pass under way.

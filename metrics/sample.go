@@ -66,3 +66,6 @@ const unlimited = 1 << 62
 
 // nanos turns the microseconds of v2 files into nanoseconds.
 func nanos(usec uint64) uint64 { return usec * uint64(time.Microsecond) }
+
+// seconds turns nanoseconds into Prometheus' base unit.
+func seconds(ns uint64) float64 { return float64(ns) / float64(time.Second) }

@@ -79,7 +79,7 @@ func NewSampler(host *cgroup.Host, src Source, opts Options) *Sampler {
 		opts.MaxAge = defaultMaxAge
 	}
 	if opts.Filesystem == nil {
-		opts.Filesystem = statFilesystem
+		opts.Filesystem = (&filesystemReader{mounted: map[string]mounted{}}).read
 	}
 	s := &Sampler{
 		host: host, src: src, opts: opts,

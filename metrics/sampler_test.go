@@ -194,7 +194,7 @@ func TestVanishingAndFilters(t *testing.T) {
 	}
 	s := NewSampler(h, src, Options{Network: func(string) ([]Interface, error) { return nil, errors.New("no such network") }})
 	ctx := context.Background()
-	all := s.ListContainerStats(ctx, nil)
+	all := decoded[runtimeapi.ContainerStats](t, s.ListContainerStats(ctx, nil))
 	if len(all) != 2 || all[0].Cpu == nil || all[1].Attributes.Id != "c2" || all[1].Cpu != nil || all[1].Memory != nil {
 		t.Errorf("all: %v", all)
 	}
@@ -203,11 +203,12 @@ func TestVanishingAndFilters(t *testing.T) {
 		"pod":   {PodSandboxId: "p1"},
 		"label": {LabelSelector: map[string]string{"ctr": "c1"}},
 	} {
-		if got := s.ListContainerStats(ctx, f); len(got) != 1 || got[0].Attributes.Id != "c1" {
+		if got := decoded[runtimeapi.ContainerStats](t, s.ListContainerStats(ctx, f)); len(got) != 1 || got[0].Attributes.Id != "c1" {
 			t.Errorf("filter by %s: %v", name, got)
 		}
 	}
-	if got := s.ListPodSandboxStats(ctx, &runtimeapi.PodSandboxStatsFilter{LabelSelector: map[string]string{"app": "p2"}}); len(got) != 1 ||
+	labelled := &runtimeapi.PodSandboxStatsFilter{LabelSelector: map[string]string{"app": "p2"}}
+	if got := decoded[runtimeapi.PodSandboxStats](t, s.ListPodSandboxStats(ctx, labelled)); len(got) != 1 ||
 		got[0].Linux.Network != nil || got[0].Linux.Cpu != nil {
 		t.Errorf("pods: %v", got)
 	}
@@ -227,7 +228,7 @@ func TestSharedParent(t *testing.T) {
 		ctrs: []ContainerRef{testContainer("c1", "p1", "/kubepods/p1/c1")},
 	}
 	s := NewSampler(h, src, Options{})
-	got := s.ListPodSandboxStats(context.Background(), nil)
+	got := decoded[runtimeapi.PodSandboxStats](t, s.ListPodSandboxStats(context.Background(), nil))
 	if len(got) != 2 || got[0].Linux.Memory.GetUsageBytes().GetValue() != 104857600 || got[1].Linux.Memory != nil {
 		t.Errorf("got %v", got)
 	}

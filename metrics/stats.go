@@ -6,6 +6,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/index"
 )
 
 // ContainerStats answers CRI's ContainerStats. A container that is not known is
@@ -15,17 +17,18 @@ func (s *Sampler) ContainerStats(ctx context.Context, id string) (*runtimeapi.Co
 	if !ok {
 		return nil, fmt.Errorf("stats of container %s: %w", id, errdefs.ErrNotFound)
 	}
-	return c.stats(), nil
+	st := &runtimeapi.ContainerStats{}
+	return st, c.entry().Decode(st)
 }
 
 // ListContainerStats answers CRI's ListContainerStats for running containers that
 // match the filter (full IDs, all labels). It never fails for a single container.
-func (s *Sampler) ListContainerStats(ctx context.Context, filter *runtimeapi.ContainerStatsFilter) []*runtimeapi.ContainerStats {
-	out := []*runtimeapi.ContainerStats{}
+func (s *Sampler) ListContainerStats(ctx context.Context, filter *runtimeapi.ContainerStatsFilter) []index.Entry {
+	var out []index.Entry
 	for _, c := range s.sample(ctx, containerStats).containers {
 		if c.running() && matches(filter.GetId(), c.ref.ID) && matches(filter.GetPodSandboxId(), c.ref.PodID) &&
 			selected(filter.GetLabelSelector(), c.ref.Labels) {
-			out = append(out, c.stats())
+			out = append(out, c.entry())
 		}
 	}
 	return out
@@ -37,15 +40,16 @@ func (s *Sampler) PodSandboxStats(ctx context.Context, id string) (*runtimeapi.P
 	if !ok {
 		return nil, fmt.Errorf("stats of pod %s: %w", id, errdefs.ErrNotFound)
 	}
-	return p.stats(), nil
+	st := &runtimeapi.PodSandboxStats{}
+	return st, p.entry().Decode(st)
 }
 
 // ListPodSandboxStats answers CRI's ListPodSandboxStats for ready pods that match the filter.
-func (s *Sampler) ListPodSandboxStats(ctx context.Context, filter *runtimeapi.PodSandboxStatsFilter) []*runtimeapi.PodSandboxStats {
-	out := []*runtimeapi.PodSandboxStats{}
+func (s *Sampler) ListPodSandboxStats(ctx context.Context, filter *runtimeapi.PodSandboxStatsFilter) []index.Entry {
+	var out []index.Entry
 	for _, p := range s.sample(ctx, containerStats|podStats).pods {
 		if p.ready() && matches(filter.GetId(), p.ref.ID) && selected(filter.GetLabelSelector(), p.ref.Labels) {
-			out = append(out, p.stats())
+			out = append(out, p.entry())
 		}
 	}
 	return out

@@ -15,7 +15,7 @@ import (
 // | figure | how |
 // | --- | --- |
 // | list.pods, .containers | latency of the List calls at 100 pods; their floor is a gRPC server that answers with the same bytes |
-// | list.container-stats, .pod-stats | latency of the stats calls at 100 pods, after more than a second without any, so that no short-lived cache answers; their floor reads the files they are made of |
+// | list.container-stats, .pod-stats | latency of the stats calls at 100 pods, after more than a second without any, so that no short-lived cache answers; their floor reads the files that they are made of, too |
 var list = Measurement{
 	Names: []string{"list"}, Title: "List and stats calls at 100 pods", Loaded: true,
 	Full: Plan{20, 45 * time.Second}, Quick: Plan{3, 6 * time.Second},
@@ -25,34 +25,22 @@ var list = Measurement{
 
 func runList(ctx context.Context, e *Env) (err error) {
 	var floor *side.Side
-	var files *statsFloor
 	if s := e.side(side.Berth); s != nil {
 		var end func() error
 		if floor, end, err = listFloor(ctx, s); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, end()) }()
-		if files, err = newStatsFloor(s); err != nil {
-			return err
-		}
-		defer files.close()
 	}
 	return e.rounds(ctx, func(int) error {
 		for _, q := range queries() {
-			if q.fresh {
-				settle(ctx, 1100*time.Millisecond)
-			}
+			q.settle(ctx)
 			if err := e.interleaved(ctx, func(s *side.Side) error { return e.ask(ctx, s, q) }); err != nil {
 				return err
 			}
-			switch {
-			case floor == nil:
-			case !q.fresh:
+			if floor != nil && !(q.fresh && e.Quick) {
+				q.settle(ctx)
 				e.attempt(floor, e.ask(ctx, floor, q))
-			case !e.Quick:
-				settle(ctx, 1100*time.Millisecond)
-				took := func(context.Context) (time.Duration, error) { return files.take(q.name) }
-				e.attempt(floor, e.addFloor(ctx, took, e.listMetric(q)))
 			}
 		}
 		return nil
@@ -65,6 +53,12 @@ type query struct {
 	repeat      int  // how often it is made in a round
 	fresh       bool // what was found out a second ago is not to be the answer
 	call        func(ctx context.Context, s *side.Side) (int, error)
+}
+
+func (q *query) settle(ctx context.Context) {
+	if q.fresh {
+		settle(ctx, 1100*time.Millisecond)
+	}
 }
 
 func queries() []query {

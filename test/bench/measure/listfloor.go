@@ -24,13 +24,21 @@ import (
 // floorVar names the directory of a floor in the environment of the process that serves it.
 const floorVar = "BERTH_BENCH_FLOOR"
 
+// podsVar names the cgroup of the pods of which it reads the figures before it answers for their stats.
+const podsVar = "BERTH_BENCH_FLOOR_PODS"
+
 // ServeFloor makes of this process, when its environment says so, a gRPC server that knows
 // nothing: it answers each call with the bytes of a file that is named after the method. That is
-// what a list costs whatever the runtime does: gRPC, and the client that decodes it.
+// what a list costs whatever the runtime does: gRPC, and the client that decodes it; and for stats
+// the files that they are made of.
 func ServeFloor() (bool, error) {
 	dir := os.Getenv(floorVar)
 	if dir == "" {
 		return false, nil
+	}
+	files, err := newStatsFloor(os.Getenv(podsVar))
+	if err != nil {
+		return true, err
 	}
 	l, err := net.Listen("unix", floorSocket(dir))
 	if err != nil {
@@ -44,9 +52,13 @@ func ServeFloor() (bool, error) {
 		}
 		name := path.Base(method)
 		if answers[name] == nil { // one caller, one call at a time
+			var err error
 			if answers[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
 				return err
 			}
+		}
+		if err := files.read(name); err != nil {
+			return err
 		}
 		return stream.SendMsg(answers[name])
 	}
@@ -95,7 +107,7 @@ func listFloor(ctx context.Context, of *side.Side) (_ *side.Side, end func() err
 		return nil, nil, err
 	}
 	server := osexec.Command(self)
-	server.Env = append(os.Environ(), floorVar+"="+dir)
+	server.Env = append(os.Environ(), floorVar+"="+dir, podsVar+"="+of.Group.Pods())
 	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := server.Start(); err != nil {
 		return nil, nil, err
@@ -110,15 +122,11 @@ func listFloor(ctx context.Context, of *side.Side) (_ *side.Side, end func() err
 
 // saveLists writes a side's answers into files named after the methods.
 func saveLists(ctx context.Context, of *side.Side, dir string) error {
-	pods, err := of.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
+	answers, err := lists(ctx, of.Runtime)
 	if err != nil {
 		return err
 	}
-	containers, err := of.Runtime.ListContainers(ctx, &runtimeapi.ListContainersRequest{})
-	if err != nil {
-		return err
-	}
-	for name, m := range map[string]proto.Message{"ListPodSandbox": pods, "ListContainers": containers} {
+	for name, m := range answers {
 		raw, err := proto.Marshal(m)
 		if err != nil {
 			return err
@@ -128,4 +136,25 @@ func saveLists(ctx context.Context, of *side.Side, dir string) error {
 		}
 	}
 	return nil
+}
+
+// lists are the answers to all calls that have a floor.
+func lists(ctx context.Context, of runtimeapi.RuntimeServiceClient) (map[string]proto.Message, error) {
+	pods, err := of.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
+	if err != nil {
+		return nil, err
+	}
+	containers, err := of.ListContainers(ctx, &runtimeapi.ListContainersRequest{})
+	if err != nil {
+		return nil, err
+	}
+	podStats, err := of.ListPodSandboxStats(ctx, &runtimeapi.ListPodSandboxStatsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	ctrStats, err := of.ListContainerStats(ctx, &runtimeapi.ListContainerStatsRequest{})
+	return map[string]proto.Message{
+		"ListPodSandbox": pods, "ListContainers": containers,
+		"ListPodSandboxStats": podStats, "ListContainerStats": ctrStats,
+	}, err
 }

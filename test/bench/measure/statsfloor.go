@@ -6,18 +6,16 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-run/berth/cgroup"
-	"github.com/berth-run/berth/test/bench/side"
 )
 
-// statsFloor reads what CRI's stats of a side's pods are made of, and nothing else: each file is
-// opened in a directory that is open already, read and closed, on all processors. It makes no
-// sense of them, and leaves out the pods' networks.
+// statsFloor reads what CRI's stats of pods are made of, and nothing else: each file is opened in a
+// directory that is open already, read and closed, on all processors. It makes no sense of them, and
+// leaves out the pods' networks.
 type statsFloor struct {
 	containers []dirFiles // what both calls read
 	rest       []dirFiles // of pods, and processes
@@ -30,8 +28,8 @@ type dirFiles struct {
 	names []string
 }
 
-// newStatsFloor finds the cgroups below the side's: pods, and containers in them.
-func newStatsFloor(s *side.Side) (_ *statsFloor, err error) {
+// newStatsFloor finds the cgroups below one: pods, and containers in them.
+func newStatsFloor(root string) (_ *statsFloor, err error) {
 	host, err := cgroup.Detect(string(cgroup.Cgroupfs))
 	if err != nil {
 		return nil, err
@@ -42,7 +40,6 @@ func newStatsFloor(s *side.Side) (_ *statsFloor, err error) {
 			f.close()
 		}
 	}()
-	root := s.Group.Pods()
 	pods, err := below(host, root)
 	if err != nil {
 		return nil, err
@@ -114,19 +111,15 @@ func (f *statsFloor) close() {
 	}
 }
 
-// take takes the time of what a stats call has to read.
-func (f *statsFloor) take(call string) (time.Duration, error) {
-	dirs := f.containers
-	if call == "pod-stats" {
+// read reads what a call is about; a call that is not about stats needs nothing.
+func (f *statsFloor) read(call string) error {
+	var dirs []dirFiles
+	switch call {
+	case "ListContainerStats":
+		dirs = f.containers
+	case "ListPodSandboxStats":
 		dirs = slices.Concat(f.containers, f.rest)
 	}
-	began := time.Now()
-	err := read(dirs)
-	return time.Since(began), err
-}
-
-// read reads the files of these directories.
-func read(dirs []dirFiles) error {
 	work := make(chan dirFiles, len(dirs))
 	for _, d := range dirs {
 		work <- d
