@@ -60,13 +60,21 @@ func layerDirOf(mounts []mount.Mount) (layerDir, bool) {
 // extract writes an uncompressed layer into the directory.
 func (d layerDir) extract(ctx context.Context, r io.Reader) error {
 	var opts []archive.ApplyOpt
-	if d.overlay {
-		opts = append(opts, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
-	}
 	if len(d.parents) > 0 {
 		opts = append(opts, archive.WithParents(d.parents))
 	}
-	_, err := archive.Apply(ctx, d.path, r, opts...)
+	if d.overlay {
+		return d.unpackTar(ctx, r, append(opts, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))...)
+	}
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 {
+		return d.unpackTar(ctx, r, append(opts, archive.WithConvertWhiteout(hidesNothing))...)
+	}
+	// What is hidden here is removed, and for that containerd has to know all that is new.
+	_, err = archive.Apply(ctx, d.path, r, opts...)
 	return err
 }
 
