@@ -18,7 +18,7 @@ import (
 // | burst.median | when half of them run |
 var burst = Measurement{
 	Names: []string{"burst"}, Title: "100 pods at once",
-	Full: Plan{2, 50 * time.Second},
+	Full: Plan{1, 50 * time.Second},
 	Run: func(ctx context.Context, e *Env) error {
 		return e.rounds(ctx, func(int) error {
 			return e.interleaved(ctx, func(s *side.Side) error { return burstOnce(ctx, e, s, 100) })
