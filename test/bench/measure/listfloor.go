@@ -117,7 +117,11 @@ func listFloor(ctx context.Context, of *side.Side) (_ *side.Side, end func() err
 		_ = server.Wait() // killed
 		return errors.Join(conn.Close(), os.RemoveAll(dir))
 	}
-	return &side.Side{Name: report.Floor, Runtime: runtimeapi.NewRuntimeServiceClient(conn)}, end, err
+	floor := &side.Side{Name: report.Floor, Runtime: runtimeapi.NewRuntimeServiceClient(conn)}
+	if _, err := lists(ctx, floor.Runtime); err != nil { // when it serves, and is warm
+		return nil, nil, errors.Join(err, end())
+	}
+	return floor, end, nil
 }
 
 // saveLists writes a side's answers into files named after the methods.
