@@ -62,8 +62,11 @@ func (s *smallFiles) filter(hdr *tar.Header) (leave bool, err error) {
 		return true, nil // it is there already, or its directory is gone
 	}
 	f := os.NewFile(uintptr(fd), hdr.Name)
-	defer f.Close()
-	if err := s.fill(f, hdr); err != nil {
+	err = s.fill(f, hdr)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
 		return false, err
 	}
 	mtime := unix.NsecToTimespec(hdr.ModTime.UnixNano())
@@ -176,7 +179,8 @@ func (t *tarStream) Read(p []byte) (int, error) {
 }
 
 // hidesNothing converts the whiteouts of a layer with nothing below: an opaque directory has
-// nothing to hide, and a file can only be one of the layer itself.
+// nothing to hide, and a file can only be one of the layer itself. containerd's own conversion would
+// also remove directories that have no entry in the archive, with what was unpacked there.
 func hidesNothing(_ *tar.Header, path string) (bool, error) {
 	dir, base := filepath.Split(path)
 	hidden, is := strings.CutPrefix(base, whiteout)

@@ -48,25 +48,47 @@ func with(p packed, change func(*tar.Header)) packed {
 
 func pack(t *testing.T, entries ...packed) []byte {
 	t.Helper()
+	raw, err := packAs(tar.FormatPAX, entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// packAs fails for what a format cannot have.
+func packAs(format tar.Format, entries ...packed) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, e := range entries {
 		h := e.Header
-		h.Size, h.Format = int64(len(e.content)), tar.FormatPAX
+		h.Size, h.Format = int64(len(e.content)), format
 		if h.ModTime.IsZero() {
 			h.ModTime = someTime
 		}
+		if format != tar.FormatPAX {
+			h.ModTime = h.ModTime.Truncate(time.Second)
+		}
 		if err := w.WriteHeader(&h); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		if _, err := io.WriteString(w, e.content); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	err := w.Close()
+	return b.Bytes(), err
+}
+
+// sparse is an archive with a file that has holes, in the form of PAX 1.0. archive/tar does not write such.
+func sparse(t *testing.T) []byte {
+	data := "1\n4096\n5\n"
+	data += strings.Repeat("\x00", tarBlock-len(data)) + "hello"
+	raw := pack(t, file("before", "1"), with(file("GNUSparseFile.0/holes", data), func(h *tar.Header) {
+		h.PAXRecords = map[string]string{
+			"GNX.sparse.major": "1", "GNX.sparse.minor": "0", "GNX.sparse.name": "holes", "GNX.sparse.realsize": "8192",
+		}
+	}), file("after", "2"))
+	return bytes.ReplaceAll(raw, []byte("GNX.sparse."), []byte(sparseRecord))
 }
 
 // tree describes everything below a directory.
@@ -93,14 +115,14 @@ func tree(t *testing.T, root string) []string {
 		case unix.S_IFLNK:
 			content, _ = os.Readlink(path)
 		}
-		mtime := "now"
-		if at := time.Unix(st.Mtim.Unix()); time.Since(at) > time.Hour {
-			mtime = at.UTC().Format(time.RFC3339Nano)
+		times := when(st.Mtim)
+		if st.Mode&unix.S_IFMT == unix.S_IFREG {
+			times += " " + when(st.Atim)
 		}
 		attrs := make([]byte, 1024)
 		n, _ := unix.Llistxattr(path, attrs)
 		out = append(out, fmt.Sprintf("%s %o %d:%d %d links, device %d, %s, [%s] %s", name, st.Mode, st.Uid, st.Gid,
-			st.Nlink, st.Rdev, mtime, strings.ReplaceAll(string(attrs[:max(n, 0)]), "\x00", ","), content))
+			st.Nlink, st.Rdev, times, strings.ReplaceAll(string(attrs[:max(n, 0)]), "\x00", ","), content))
 		return nil
 	})
 	if err != nil {
@@ -108,6 +130,14 @@ func tree(t *testing.T, root string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+func when(ts unix.Timespec) string {
+	at := time.Unix(ts.Unix())
+	if time.Since(at) < time.Hour {
+		return "now"
+	}
+	return at.UTC().Format(time.RFC3339Nano)
 }
 
 // TestSmallFiles: archives of every kind become what containerd's package alone makes of them.
@@ -140,27 +170,38 @@ func TestSmallFiles(t *testing.T) {
 		"sizes": {file("block", strings.Repeat("b", tarBlock)), file("more", strings.Repeat("m", tarBlock+1)), file("most", strings.Repeat("x", smallFile)),
 			file("large", strings.Repeat("l", smallFile+1)), file("last", "1")},
 	} {
-		raw := pack(t, entries...)
-		for _, overlay := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/overlay=%t", name, overlay), func(t *testing.T) {
-				var opts []archive.ApplyOpt
-				if overlay {
-					opts = append(opts, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
-				}
-				want, got := t.TempDir(), t.TempDir()
-				_, wantErr := archive.Apply(context.Background(), want, bytes.NewReader(raw), opts...)
-				gotErr := layerDir{path: got, overlay: overlay}.extract(context.Background(), newSlow(raw))
-				if (wantErr == nil) != (gotErr == nil) {
-					t.Fatalf("containerd says %v, we say %v", wantErr, gotErr)
-				}
-				if w, g := tree(t, want), tree(t, got); !slices.Equal(w, g) {
-					t.Errorf("there is\n%s\nnot\n%s", strings.Join(g, "\n"), strings.Join(w, "\n"))
-				}
-			})
+		archives := map[string][]byte{"PAX": pack(t, entries...)}
+		for _, format := range []tar.Format{tar.FormatUSTAR, tar.FormatGNU} {
+			if raw, err := packAs(format, entries...); err == nil {
+				archives[format.String()] = raw
+			}
+		}
+		for format, raw := range archives {
+			t.Run(name+"/"+format, func(t *testing.T) { sameAsContainerd(t, raw) })
 		}
 	}
+	t.Run("sparse", func(t *testing.T) { sameAsContainerd(t, sparse(t)) })
 	if entries := tree(t, outside); len(entries) != 0 {
 		t.Errorf("files outside: %v", entries)
+	}
+}
+
+// sameAsContainerd unpacks an archive in both ways, as a bottom layer and as one on others.
+func sameAsContainerd(t *testing.T, raw []byte) {
+	t.Helper()
+	for _, overlay := range []bool{false, true} {
+		var opts []archive.ApplyOpt
+		if overlay {
+			opts = append(opts, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
+		}
+		want, got := t.TempDir(), t.TempDir()
+		_, wantErr := archive.Apply(context.Background(), want, bytes.NewReader(raw), opts...)
+		gotErr := layerDir{path: got, overlay: overlay}.extract(context.Background(), newSlow(raw))
+		w, g := tree(t, want), tree(t, got)
+		if (wantErr == nil) != (gotErr == nil) || !slices.Equal(w, g) {
+			t.Errorf("overlay %t: there is\n%s\n%v\nnot\n%s\n%v", overlay,
+				strings.Join(g, "\n"), gotErr, strings.Join(w, "\n"), wantErr)
+		}
 	}
 }
 
@@ -245,19 +286,25 @@ func TestSmallFilesRandomly(t *testing.T) {
 				entries = append(entries, link(typ, name, pick()))
 			}
 		}
-		raw := pack(t, entries...)
-		for _, overlay := range []bool{false, true} {
-			var opts []archive.ApplyOpt
-			if overlay {
-				opts = append(opts, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
-			}
-			want, got := t.TempDir(), t.TempDir()
-			_, wantErr := archive.Apply(context.Background(), want, bytes.NewReader(raw), opts...)
-			gotErr := layerDir{path: got, overlay: overlay}.extract(context.Background(), bytes.NewReader(raw))
-			if w, g := tree(t, want), tree(t, got); (wantErr == nil) != (gotErr == nil) || !slices.Equal(w, g) {
-				t.Fatalf("seed %d, overlay %t: there is\n%s\n%v\nnot\n%s\n%v", seed, overlay,
-					strings.Join(g, "\n"), gotErr, strings.Join(w, "\n"), wantErr)
-			}
+		sameAsContainerd(t, pack(t, entries...))
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
 		}
+	}
+}
+
+// TestOpaqueBottom: an opaque directory hides nothing of its own layer, not even where a directory on
+// the way has no entry.
+func TestOpaqueBottom(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: files have owners")
+	}
+	root := t.TempDir()
+	raw := pack(t, file("d/e/f", "1"), file("d/.wh..wh..opq", ""))
+	if err := (layerDir{path: root}).extract(context.Background(), bytes.NewReader(raw)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(root, "d/e/f")); err != nil || string(b) != "1" {
+		t.Errorf("the file has %q: %v", b, err)
 	}
 }

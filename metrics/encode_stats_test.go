@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -32,7 +33,7 @@ func decoded[T any, M interface {
 }
 
 // TestStatsOnTheWire: every field of CRI's stats is where a client looks for it, and nothing is where it
-// does not.
+// does not. TestStatsFields has the values of the other figures.
 func TestStatsOnTheWire(t *testing.T) {
 	h := v2Host(t)
 	pod, ctr := testPod("p1", "/kubepods/p1"), testContainer("c1", "p1", "/kubepods/p1/c1")
@@ -43,9 +44,30 @@ func TestStatsOnTheWire(t *testing.T) {
 		UsageOptions{Mountpoint: func(string) string { return "/var/lib" }})
 	t.Cleanup(usage.Close)
 	s := NewSampler(h, &listSource{pods: []PodRef{pod}, ctrs: []ContainerRef{ctr}}, Options{Network: fixedNetwork, Usage: usage, MaxAge: 1})
-	got := &runtimeapi.PodSandboxStats{}
-	for got.GetLinux().GetCpu().GetUsageNanoCores() == nil || got.Linux.Containers[0].WritableLayer == nil {
+	got, began := &runtimeapi.PodSandboxStats{}, time.Now()
+	full := func() bool {
+		pod, ctrs := got.GetLinux().GetCpu(), got.GetLinux().GetContainers()
+		return pod.GetUsageNanoCores() != nil && ctrs[0].GetCpu().GetUsageNanoCores() != nil && ctrs[0].GetWritableLayer() != nil
+	}
+	for !full() {
 		got = decoded[runtimeapi.PodSandboxStats](t, s.ListPodSandboxStats(context.Background(), nil))[0]
+		if time.Since(began) > time.Minute {
+			t.Fatalf("no rate or no layer: %v", got)
+		}
+	}
+	n := func(v uint64) *runtimeapi.UInt64Value { return &runtimeapi.UInt64Value{Value: v} }
+	for name, pair := range map[string][2]proto.Message{
+		"network": {got.Linux.Network.DefaultInterface, &runtimeapi.NetworkInterfaceUsage{
+			Name: "eth0", RxBytes: n(10), RxErrors: n(2), TxBytes: n(20), TxErrors: n(3)}},
+		"PSI of CPU": {got.Linux.Cpu.Psi, &runtimeapi.PsiStats{
+			Some: &runtimeapi.PsiData{Avg10: 1.53, Avg60: .87, Avg300: .21, Total: 5123456000}, Full: &runtimeapi.PsiData{Total: 412345000}}},
+		"PSI of IO": {got.Linux.Io.Psi, &runtimeapi.PsiStats{
+			Some: &runtimeapi.PsiData{Avg10: 12, Avg60: 3.4, Avg300: .99, Total: 98765000},
+			Full: &runtimeapi.PsiData{Avg10: 11, Avg60: 3, Avg300: .9, Total: 87654000}}},
+	} {
+		if !proto.Equal(pair[0], pair[1]) {
+			t.Errorf("%s: %v, want %v", name, pair[0], pair[1])
+		}
 	}
 	if !maps.Equal(got.Attributes.Annotations, pod.Annotations) || !proto.Equal(got.Attributes.Metadata, pod.Metadata) {
 		t.Errorf("attributes: %v", got.Attributes)

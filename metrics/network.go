@@ -7,6 +7,8 @@ import (
 	"io/fs"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-run/berth/sandbox/netns"
 )
 
 // netReader reads the counters of interfaces in other network namespaces through one
@@ -93,7 +95,7 @@ func (n *netReader) list(nsid int32) ([]Interface, error) {
 		attrs(msg[unix.SizeofIfInfomsg:], func(typ uint16, v []byte) {
 			switch typ {
 			case unix.IFLA_IFNAME:
-				i.Name = unix.ByteSliceToString(v)
+				i.Name = netns.InterfaceName(unix.ByteSliceToString(v))
 			case unix.IFLA_STATS64:
 				countTraffic(&i, v)
 			case unix.IFLA_TARGET_NETNSID:

@@ -3,6 +3,7 @@ package metrics
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -20,7 +21,7 @@ func TestNetReader(t *testing.T) {
 	defer n.close()
 	err := netns.Scratch(func(path string) error {
 		err := netns.Do(path, func() error {
-			return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth9"}, PeerName: "eth8"})
+			return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth9"}, PeerName: "eth\xff"})
 		})
 		if err != nil {
 			return err
@@ -37,6 +38,11 @@ func TestNetReader(t *testing.T) {
 			}
 			if len(got) != len(want) || len(got) < 2 || nsid < 0 {
 				t.Errorf("got %+v, want %+v, number %d", got, want, nsid)
+			}
+			for _, list := range [][]Interface{got, want} {
+				if !slices.ContainsFunc(list, func(i Interface) bool { return i.Name == "eth\uFFFD" }) {
+					t.Errorf("no valid name for what is not UTF-8: %+v", list)
+				}
 			}
 		}
 		return nil

@@ -36,7 +36,7 @@ func setCPU(t *testing.T, h *cgroup.Host, path, usec string) {
 }
 
 func fixedNetwork(string) ([]Interface, error) {
-	return []Interface{{Name: "lo", RxBytes: 1}, {Name: "eth0", RxBytes: 10, TxBytes: 20, TxErrors: 3}, {Name: "net1", RxBytes: 5}}, nil
+	return []Interface{{Name: "lo", RxBytes: 1}, {Name: "eth0", RxBytes: 10, RxErrors: 2, TxBytes: 20, TxErrors: 3}, {Name: "net1", RxBytes: 5}}, nil
 }
 
 func TestStatsFields(t *testing.T) {

@@ -2,6 +2,7 @@ package netns
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -15,6 +16,10 @@ type InterfaceStats struct {
 	TxBytes, TxPackets  uint64
 	TxErrors, TxDropped uint64
 }
+
+// InterfaceName is the name of an interface as it can be told: a pod may give its own nearly any bytes,
+// and one that is not UTF-8 would spoil the list of all pods for a client.
+func InterfaceName(raw string) string { return strings.ToValidUTF8(raw, "\uFFFD") }
 
 // Stats reads the counters of all interfaces in the network namespace at path, by netlink.
 // The socket lives for this call only: one that is kept would keep the namespace alive.
@@ -36,7 +41,7 @@ func Stats(path string) ([]InterfaceStats, error) {
 	stats := make([]InterfaceStats, 0, len(links))
 	for _, link := range links {
 		attrs := link.Attrs()
-		s := InterfaceStats{Name: attrs.Name}
+		s := InterfaceStats{Name: InterfaceName(attrs.Name)}
 		if c := attrs.Statistics; c != nil {
 			s.RxBytes, s.RxPackets, s.RxErrors, s.RxDropped = c.RxBytes, c.RxPackets, c.RxErrors, c.RxDropped
 			s.TxBytes, s.TxPackets, s.TxErrors, s.TxDropped = c.TxBytes, c.TxPackets, c.TxErrors, c.TxDropped

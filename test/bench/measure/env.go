@@ -54,7 +54,7 @@ type Env struct {
 	// Rounds replaces those of the plans when it is not zero.
 	Rounds int
 	// Deadline is when the run has taken so long that one round of everything that is left
-	// has to do. Zero is never.
+	// has to do, or its Least. Zero is never.
 	Deadline time.Time
 	// Pods is how many idle pods a loaded side has.
 	Pods int
@@ -102,7 +102,7 @@ func (e *Env) plan() Plan {
 	return plan
 }
 
-// rounds calls fn as often as planned, until the time is up or ctx ends. The first two
+// rounds calls fn as often as planned, until the time is up or ctx ends. If more are planned, two
 // rounds are always done, for there is no interval of one value, unless the whole run has
 // taken too long already.
 func (e *Env) rounds(ctx context.Context, fn func(round int) error) error {

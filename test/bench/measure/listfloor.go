@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -88,10 +89,10 @@ func listFloor(ctx context.Context, of *side.Side) (_ *side.Side, end func() err
 	if err != nil {
 		return nil, nil, err
 	}
-	end = func() error { return os.RemoveAll(dir) }
+	undo := func() error { return os.RemoveAll(dir) }
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("the floor of lists: %w", err), end())
+			err = errors.Join(fmt.Errorf("the floor of lists: %w", err), undo())
 		}
 	}()
 	if err := saveLists(ctx, of, dir); err != nil {
@@ -101,28 +102,36 @@ func listFloor(ctx context.Context, of *side.Side) (_ *side.Side, end func() err
 	if err != nil {
 		return nil, nil, err
 	}
+	server := osexec.Command(self)
+	server.Env = append(os.Environ(), floorVar+"="+dir, podsVar+"="+of.Group.Pods())
+	server.Stderr = os.Stderr
+	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := server.Start(); err != nil {
+		return nil, nil, err
+	}
+	undo = func() error {
+		_ = server.Process.Kill()
+		_ = server.Wait() // killed
+		return os.RemoveAll(dir)
+	}
 	conn, err := grpc.NewClient("unix://"+floorSocket(dir), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
 		return nil, nil, err
 	}
-	server := osexec.Command(self)
-	server.Env = append(os.Environ(), floorVar+"="+dir, podsVar+"="+of.Group.Pods())
-	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := server.Start(); err != nil {
+	stop := undo
+	undo = func() error { return errors.Join(conn.Close(), stop()) }
+	floor := &side.Side{Name: report.Floor, Runtime: runtimeapi.NewRuntimeServiceClient(conn)}
+	starting, cancel := context.WithTimeout(ctx, floorStart)
+	defer cancel()
+	if _, err := lists(starting, floor.Runtime); err != nil { // when it serves, and is warm
 		return nil, nil, err
 	}
-	end = func() error {
-		_ = server.Process.Kill()
-		_ = server.Wait() // killed
-		return errors.Join(conn.Close(), os.RemoveAll(dir))
-	}
-	floor := &side.Side{Name: report.Floor, Runtime: runtimeapi.NewRuntimeServiceClient(conn)}
-	if _, err := lists(ctx, floor.Runtime); err != nil { // when it serves, and is warm
-		return nil, nil, errors.Join(err, end())
-	}
-	return floor, end, nil
+	return floor, undo, nil
 }
+
+// floorStart is how long the floor may take to serve: it says itself why it does not.
+const floorStart = 15 * time.Second
 
 // saveLists writes a side's answers into files named after the methods.
 func saveLists(ctx context.Context, of *side.Side, dir string) error {

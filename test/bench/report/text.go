@@ -85,7 +85,13 @@ func (r *Result) WriteFailures(w io.Writer) {
 	}
 }
 
-func interval(r stats.Ratio) string { return fmt.Sprintf("[%s, %s]", ratio(r.Low), ratio(r.High)) }
+// interval is shown where there is more than one value.
+func interval(r stats.Ratio) string {
+	if r.Low == r.High {
+		return "(once)"
+	}
+	return fmt.Sprintf("[%s, %s]", ratio(r.Low), ratio(r.High))
+}
 
 // ratio has two digits after the point, and three where that were nothing.
 func ratio(v float64) string {
