@@ -46,7 +46,7 @@ func parse(args []string) (*options, error) {
 		return nil
 	})
 	flags.IntVar(&o.rounds, "rounds", 0, "rounds of each measurement, in place of the planned ones and their time limits")
-	flags.IntVar(&o.pods, "pods", 0, "idle pods of the measurements that want some; 100, or 30 in the short form")
+	flags.IntVar(&o.pods, "pods", 0, "idle pods of the measurements that want some; 100, or 20 in the short form")
 	flags.StringVar(&o.bin, "bin", "bin", "directory with Berth and its companions")
 	flags.StringVar(&o.data, "data", "", "directory for the daemons' data, such as a fresh XFS; empty is a tmpfs")
 	flags.StringVar(&o.json, "json", "", "file for everything that was measured")
@@ -64,7 +64,7 @@ func parse(args []string) (*options, error) {
 	o.only, o.sides = list(*only), list(*sides)
 	if o.pods == 0 {
 		if o.pods = 100; o.quick {
-			o.pods = 30
+			o.pods = 20
 		}
 	}
 	if len(o.sides) == 0 {
@@ -82,7 +82,7 @@ func (o *options) budget() time.Duration {
 	if o.quick {
 		return 80 * time.Second
 	}
-	return 10 * time.Minute
+	return 9 * time.Minute
 }
 
 // check refuses measurements that do not exist.

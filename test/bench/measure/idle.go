@@ -23,7 +23,7 @@ import (
 var (
 	idle = Measurement{
 		Names: []string{"idle"}, Title: "CPU of 100 idle pods", Loaded: true,
-		Full: Plan{12, 24 * time.Second}, Quick: Plan{3, 6 * time.Second},
+		Full: Plan{12, 24 * time.Second}, Quick: Plan{2, 6 * time.Second},
 		Least: 6, // garbage of what was before is collected within ten seconds
 		Run: func(ctx context.Context, e *Env) error {
 			m := report.Metric{Name: "idle.cpu", Title: fmt.Sprintf("CPU at %d idle pods", e.Pods), Unit: "ms/s", Main: stats.Average}

@@ -22,12 +22,12 @@ import (
 var (
 	start = Measurement{
 		Names: []string{"start", "teardown"}, Title: "a pod with CNI, one at a time",
-		Full: Plan{120, 65 * time.Second}, Quick: Plan{14, 15 * time.Second},
+		Full: Plan{120, 65 * time.Second}, Quick: Plan{14, 11 * time.Second},
 		Run: func(ctx context.Context, e *Env) error { return cycles(ctx, e, pod.Spec{}, "", "with CNI") },
 	}
 	startHost = Measurement{
 		Names: []string{"starthost"}, Title: "a pod with host network, one at a time",
-		Full: Plan{60, 35 * time.Second}, Quick: Plan{10, 7 * time.Second},
+		Full: Plan{60, 35 * time.Second}, Quick: Plan{10, 5 * time.Second},
 		Run: func(ctx context.Context, e *Env) error {
 			return cycles(ctx, e, pod.Spec{HostNetwork: true}, "host", "with host network")
 		},
