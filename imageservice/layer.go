@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/containerd/containerd/v2/pkg/archive"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/moby/sys/userns"
@@ -55,27 +54,6 @@ func layerDirOf(mounts []mount.Mount) (layerDir, bool) {
 	// containerd may live in another mount namespace.
 	info, err := os.Stat(d.path)
 	return d, d.path != "" && err == nil && info.IsDir()
-}
-
-// extract writes an uncompressed layer into the directory.
-func (d layerDir) extract(ctx context.Context, r io.Reader) error {
-	var opts []archive.ApplyOpt
-	if len(d.parents) > 0 {
-		opts = append(opts, archive.WithParents(d.parents))
-	}
-	if d.overlay {
-		return d.unpackTar(ctx, r, append(opts, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))...)
-	}
-	entries, err := os.ReadDir(d.path)
-	if err != nil {
-		return err
-	}
-	if len(entries) == 0 {
-		return d.unpackTar(ctx, r, append(opts, archive.WithConvertWhiteout(hidesNothing))...)
-	}
-	// What is hidden here is removed, and for that containerd has to know all that is new.
-	_, err = archive.Apply(ctx, d.path, r, opts...)
-	return err
 }
 
 // empty removes what an extraction left that went wrong.

@@ -2,14 +2,11 @@ package imageservice
 
 import (
 	"archive/tar"
-	"context"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/containerd/containerd/v2/pkg/archive"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,9 +27,6 @@ type smallFiles struct {
 const (
 	// smallFile is the size up to which a file is written at once.
 	smallFile = 1 << 20
-	// whiteout is what the names of files begin with that hide others.
-	whiteout = ".wh."
-	opaque   = ".wh..wh..opq"
 	// Records of a header that ask for more than a plain file.
 	xattrRecord  = "SCHILY.xattr."
 	sparseRecord = "GNU.sparse."
@@ -137,70 +131,4 @@ func (s *smallFiles) leave() {
 		_ = unix.Close(s.parent)
 		s.parent = 0
 	}
-}
-
-// tarStream lets content be taken out of an archive that archive/tar reads: it then gets as many zeros,
-// which it skips.
-type tarStream struct {
-	r       io.Reader
-	request int   // how much was asked for last
-	skip    int64 // what was taken and is to be skipped
-}
-
-// tarBlock is the unit of an archive.
-const tarBlock = 512
-
-// atContent tells that the header of an entry was read last, and nothing after it. archive/tar
-// reads block by block; if it read ahead one day, nothing could be taken.
-func (t *tarStream) atContent() bool { return t.skip == 0 && t.request > 0 && t.request <= tarBlock }
-
-// take reads content in place of archive/tar.
-func (t *tarStream) take(content []byte) error {
-	if _, err := io.ReadFull(t.r, content); err != nil {
-		if err == io.EOF && len(content) > 0 {
-			err = io.ErrUnexpectedEOF
-		}
-		return err
-	}
-	t.skip = int64(len(content))
-	return nil
-}
-
-// Read implements io.Reader.
-func (t *tarStream) Read(p []byte) (int, error) {
-	if t.skip > 0 {
-		n := int(min(int64(len(p)), t.skip))
-		clear(p[:n])
-		t.skip -= int64(n)
-		return n, nil
-	}
-	t.request = len(p)
-	return t.r.Read(p)
-}
-
-// hidesNothing converts the whiteouts of a layer with nothing below: an opaque directory has
-// nothing to hide, and a file can only be one of the layer itself. containerd's own conversion would
-// also remove directories that have no entry in the archive, with what was unpacked there.
-func hidesNothing(_ *tar.Header, path string) (bool, error) {
-	dir, base := filepath.Split(path)
-	hidden, is := strings.CutPrefix(base, whiteout)
-	switch {
-	case base == opaque:
-		return false, nil
-	case is:
-		return false, os.RemoveAll(filepath.Join(dir, hidden))
-	}
-	return true, nil
-}
-
-// unpackTar writes the entries of an archive into a layer's directory.
-func (d layerDir) unpackTar(ctx context.Context, r io.Reader, opts ...archive.ApplyOpt) error {
-	stream := &tarStream{r: r}
-	files, err := newSmallFiles(d.path, stream)
-	if err != nil {
-		return err
-	}
-	defer files.close()
-	_, err = archive.Apply(ctx, d.path, stream, append(opts, archive.WithFilter(files.filter))...)
-	return err
 }

@@ -39,15 +39,15 @@ func (c *Cached) Entry(state int32, describe func() proto.Message) (Entry, error
 	if err != nil {
 		return Entry{}, fmt.Errorf("encode for a list: %w", err)
 	}
-	wire := protowire.AppendTag(make([]byte, 0, len(raw)+4), listField, protowire.BytesType)
+	wire := protowire.AppendTag(make([]byte, 0, len(raw)+4), ListField, protowire.BytesType)
 	e := &Entry{State: state, Wire: protowire.AppendBytes(wire, raw)}
 	c.last.Store(e)
 	return *e, nil
 }
 
-// listField is the number of the field that has the elements: the same in all responses
-// that list pods or containers.
-const listField = 1
+// ListField is the number of the field that has the elements: the same in all responses
+// that list pods or containers, or their stats.
+const ListField = 1
 
 // FillList puts entries into a response whose elements are in field 1. It encodes to
 // them, although the message's own fields stay empty. The bytes are the response's own, and

@@ -50,8 +50,8 @@ func TestFieldNumbers(t *testing.T) {
 		&runtimeapi.ListPodSandboxStatsResponse{}, &runtimeapi.StreamPodSandboxStatsResponse{},
 	} {
 		f := m.ProtoReflect().Descriptor().Fields()
-		if f.Len() != 1 || f.Get(0).Number() != listField || !f.Get(0).IsList() {
-			t.Errorf("%T is no list in field %d", m, listField)
+		if f.Len() != 1 || f.Get(0).Number() != ListField || !f.Get(0).IsList() {
+			t.Errorf("%T is no list in field %d", m, ListField)
 		}
 	}
 }

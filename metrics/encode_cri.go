@@ -5,6 +5,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/berth-run/berth/index"
 )
 
 // criMetrics is an encoded list of CRI's PodSandboxMetrics.
@@ -59,7 +63,6 @@ func (p *pass) criMetrics(families []family, keep time.Duration) *criMetrics {
 
 // Field numbers of PodSandboxMetrics, ContainerMetrics and Metric.
 const (
-	listPods                                                 = 1
 	podID, podMetrics, podContainers                         = 1, 2, 3
 	containerID, containerMetrics                            = 1, 2
 	criName, criTimestamp, criType, criLabelValues, criValue = 1, 2, 3, 4, 5
@@ -90,7 +93,7 @@ func (p *pass) encodeCRI(families []family) *criMetrics {
 				pod = appendBytes(pod, podContainers, ctr)
 			}
 		}
-		c.data = appendBytes(c.data, listPods, pod)
+		c.data = appendBytes(c.data, index.ListField, pod)
 		c.ends = append(c.ends, len(c.data))
 	}
 	e.pod, e.container = pod, ctr
@@ -110,7 +113,7 @@ type criEncoder struct {
 }
 
 // metrics appends all metrics of an object as fields of this number.
-func (e *criEncoder) metrics(b []byte, field int, o *object, at time.Time) []byte {
+func (e *criEncoder) metrics(b []byte, field protowire.Number, o *object, at time.Time) []byte {
 	e.base = e.base[:0]
 	for _, v := range o.labels {
 		e.base = appendString(e.base, criLabelValues, v)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -50,7 +51,7 @@ func (p *protobuf) value(f *family, base []byte, v float64, labels []string) {
 	for i, name := range f.labels {
 		m = p.pair(m, name, labels[i])
 	}
-	field := metricGauge
+	field := protowire.Number(metricGauge)
 	if f.kind == runtimeapi.MetricType_COUNTER {
 		field = metricCounter
 	}

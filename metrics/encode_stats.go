@@ -6,10 +6,8 @@ import (
 	"github.com/berth-run/berth/index"
 )
 
-// Field numbers of CRI's messages: of lists of stats, of PodSandboxStats and ContainerStats,
+// Field numbers of CRI's PodSandboxStats and ContainerStats,
 const (
-	listedStats = 1
-
 	podStatsAttributes, podStatsLinux                         = 1, 2
 	linuxCPU, linuxMemory, linuxNetwork, linuxProcess         = 1, 2, 3, 4
 	linuxContainers, linuxIO                                  = 5, 6
@@ -44,12 +42,12 @@ const (
 // entry is what a list shows of a container, encoded once for all who ask. As messages it would be
 // fifty objects, of which the garbage alone costs more than the encoding.
 func (c *containerSample) entry() index.Entry {
-	c.wireOnce.Do(func() { c.wire = appendMessage(make([]byte, 0, statsRoom), listedStats, c.appendStats) })
+	c.wireOnce.Do(func() { c.wire = appendMessage(make([]byte, 0, statsRoom), index.ListField, c.appendStats) })
 	return index.Entry{State: int32(c.ref.State), Wire: c.wire}
 }
 
 func (p *podSample) entry() index.Entry {
-	p.wireOnce.Do(func() { p.wire = appendMessage(make([]byte, 0, 2*statsRoom), listedStats, p.appendStats) })
+	p.wireOnce.Do(func() { p.wire = appendMessage(make([]byte, 0, 2*statsRoom), index.ListField, p.appendStats) })
 	return index.Entry{State: int32(p.ref.State), Wire: p.wire}
 }
 
@@ -85,7 +83,8 @@ func (p *podSample) appendLinux(b []byte) []byte {
 	for _, c := range p.containers {
 		if c.running() {
 			// The same as in the list of containers, but for the number of the field.
-			b = append(protowire.AppendTag(b, linuxContainers, protowire.BytesType), c.entry().Wire[1:]...)
+			tag := protowire.SizeTag(index.ListField)
+			b = append(protowire.AppendTag(b, linuxContainers, protowire.BytesType), c.entry().Wire[tag:]...)
 		}
 	}
 	return p.appendIO(b, linuxIO, at)
@@ -112,7 +111,7 @@ func (r *PodRef) appendAttributes(b []byte) []byte {
 	return appendMap(appendMap(b, attributesLabels, r.Labels), attributesAnnotations, r.Annotations)
 }
 
-func (m *measured) appendCPU(b []byte, field int) []byte {
+func (m *measured) appendCPU(b []byte, field protowire.Number) []byte {
 	if m.CPU == nil {
 		return b
 	}
@@ -129,7 +128,7 @@ func (m *measured) appendCPU(b []byte, field int) []byte {
 	})
 }
 
-func (m *measured) appendMemory(b []byte, field int, at uint64) []byte {
+func (m *measured) appendMemory(b []byte, field protowire.Number, at uint64) []byte {
 	mem := m.Memory
 	if mem == nil {
 		return b
@@ -151,7 +150,7 @@ func (m *measured) appendMemory(b []byte, field int, at uint64) []byte {
 	})
 }
 
-func (m *measured) appendSwap(b []byte, field int, at uint64) []byte {
+func (m *measured) appendSwap(b []byte, field protowire.Number, at uint64) []byte {
 	mem := m.Memory
 	if mem == nil {
 		return b
@@ -169,7 +168,7 @@ func (m *measured) appendSwap(b []byte, field int, at uint64) []byte {
 }
 
 // appendIO appends PSI alone: CRI has no other figure of block devices.
-func (m *measured) appendIO(b []byte, field int, at uint64) []byte {
+func (m *measured) appendIO(b []byte, field protowire.Number, at uint64) []byte {
 	if m.Pressure == nil || m.Pressure.IO == nil {
 		return b
 	}
@@ -178,7 +177,7 @@ func (m *measured) appendIO(b []byte, field int, at uint64) []byte {
 	})
 }
 
-func (c *containerSample) appendLayer(b []byte, field int) []byte {
+func (c *containerSample) appendLayer(b []byte, field protowire.Number) []byte {
 	if c.layer == nil {
 		return b
 	}
@@ -191,7 +190,7 @@ func (c *containerSample) appendLayer(b []byte, field int) []byte {
 	})
 }
 
-func (p *podSample) appendNetwork(b []byte, field int) []byte {
+func (p *podSample) appendNetwork(b []byte, field protowire.Number) []byte {
 	if p.networkAt.IsZero() {
 		return b
 	}
@@ -219,7 +218,7 @@ func (p *podSample) defaultInterface() string {
 	return "eth0"
 }
 
-func appendInterface(b []byte, field int, i *Interface) []byte {
+func appendInterface(b []byte, field protowire.Number, i *Interface) []byte {
 	return appendMessage(b, field, func(b []byte) []byte {
 		b = appendString(b, interfaceName, i.Name)
 		b = appendNumber(appendNumber(b, interfaceRxBytes, i.RxBytes), interfaceRxErrors, i.RxErrors)
@@ -227,7 +226,7 @@ func appendInterface(b []byte, field int, i *Interface) []byte {
 	})
 }
 
-func (s *Stall) append(b []byte, field int) []byte {
+func (s *Stall) append(b []byte, field protowire.Number) []byte {
 	if s == nil {
 		return b
 	}
@@ -242,7 +241,7 @@ func (t *StallTime) append(b []byte) []byte {
 	}
 	for i, avg := range [...]float64{t.Avg10, t.Avg60, t.Avg300} {
 		if avg != 0 {
-			b = appendDouble(b, psiAvg10+i, avg)
+			b = appendDouble(b, psiAvg10+protowire.Number(i), avg)
 		}
 	}
 	return b

@@ -98,29 +98,17 @@ func listFloor(ctx context.Context, of *side.Side) (_ *side.Side, end func() err
 	if err := saveLists(ctx, of, dir); err != nil {
 		return nil, nil, err
 	}
-	self, err := os.Executable()
+	stop, err := startFloor(dir, of.Group.Pods())
 	if err != nil {
 		return nil, nil, err
 	}
-	server := osexec.Command(self)
-	server.Env = append(os.Environ(), floorVar+"="+dir, podsVar+"="+of.Group.Pods())
-	server.Stderr = os.Stderr
-	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := server.Start(); err != nil {
-		return nil, nil, err
-	}
-	undo = func() error {
-		_ = server.Process.Kill()
-		_ = server.Wait() // killed
-		return os.RemoveAll(dir)
-	}
+	undo = func() error { stop(); return os.RemoveAll(dir) }
 	conn, err := grpc.NewClient("unix://"+floorSocket(dir), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
 		return nil, nil, err
 	}
-	stop := undo
-	undo = func() error { return errors.Join(conn.Close(), stop()) }
+	undo = func() error { stop(); return errors.Join(conn.Close(), os.RemoveAll(dir)) }
 	floor := &side.Side{Name: report.Floor, Runtime: runtimeapi.NewRuntimeServiceClient(conn)}
 	starting, cancel := context.WithTimeout(ctx, floorStart)
 	defer cancel()
@@ -128,6 +116,25 @@ func listFloor(ctx context.Context, of *side.Side) (_ *side.Side, end func() err
 		return nil, nil, err
 	}
 	return floor, undo, nil
+}
+
+// startFloor starts the process that serves what is in a directory.
+func startFloor(dir, pods string) (stop func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	server := osexec.Command(self)
+	server.Env = append(os.Environ(), floorVar+"="+dir, podsVar+"="+pods)
+	server.Stderr = os.Stderr
+	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := server.Start(); err != nil {
+		return nil, err
+	}
+	return func() {
+		_ = server.Process.Kill() // it may have ended
+		_ = server.Wait()
+	}, nil
 }
 
 // floorStart is how long the floor may take to serve: it says itself why it does not.

@@ -1,0 +1,67 @@
+package imageservice
+
+import (
+	"archive/tar"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/containerd/v2/pkg/archive"
+)
+
+// whiteout is what the names of files begin with that hide others, opaque that of a file which hides all
+// that is below (OCI image-spec, layer.md).
+const (
+	whiteout = ".wh."
+	opaque   = ".wh..wh..opq"
+)
+
+// extract writes an uncompressed layer into the directory.
+func (d layerDir) extract(ctx context.Context, r io.Reader) error {
+	var opts []archive.ApplyOpt
+	if len(d.parents) > 0 {
+		opts = append(opts, archive.WithParents(d.parents))
+	}
+	if d.overlay {
+		return d.unpackTar(ctx, r, append(opts, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))...)
+	}
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 {
+		return d.unpackTar(ctx, r, append(opts, archive.WithConvertWhiteout(hidesNothing))...)
+	}
+	// What is hidden here is removed, and for that containerd has to know all that is new.
+	_, err = archive.Apply(ctx, d.path, r, opts...)
+	return err
+}
+
+// hidesNothing converts the whiteouts of a layer with nothing below: an opaque directory has
+// nothing to hide, and a file can only be one of the layer itself. containerd's own conversion would
+// also remove directories that have no entry in the archive, with what was unpacked there.
+func hidesNothing(_ *tar.Header, path string) (bool, error) {
+	dir, base := filepath.Split(path)
+	hidden, is := strings.CutPrefix(base, whiteout)
+	switch {
+	case base == opaque:
+		return false, nil
+	case is:
+		return false, os.RemoveAll(filepath.Join(dir, hidden))
+	}
+	return true, nil
+}
+
+// unpackTar writes the entries of an archive into a layer's directory.
+func (d layerDir) unpackTar(ctx context.Context, r io.Reader, opts ...archive.ApplyOpt) error {
+	stream := &tarStream{r: r}
+	files, err := newSmallFiles(d.path, stream)
+	if err != nil {
+		return err
+	}
+	defer files.close()
+	_, err = archive.Apply(ctx, d.path, stream, append(opts, archive.WithFilter(files.filter))...)
+	return err
+}
