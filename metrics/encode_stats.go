@@ -83,8 +83,7 @@ func (p *podSample) appendLinux(b []byte) []byte {
 	for _, c := range p.containers {
 		if c.running() {
 			// The same as in the list of containers, but for the number of the field.
-			tag := protowire.SizeTag(index.ListField)
-			b = append(protowire.AppendTag(b, linuxContainers, protowire.BytesType), c.entry().Wire[tag:]...)
+			b = append(append(b, tag(linuxContainers, protowire.BytesType)), c.entry().Wire[1:]...)
 		}
 	}
 	return p.appendIO(b, linuxIO, at)
