@@ -12,6 +12,7 @@ func (s *Sampler) complete(before *pass, d depth) *pass {
 	w.budget.Store(int64(slowBudget))
 	w.each(p,
 		func(f *files, c *containerSample) {
+			w.logs(c)
 			w.add(f, &c.measured, c.ref.InitPID)
 			w.countContainer(f, c)
 		},

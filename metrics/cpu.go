@@ -25,11 +25,12 @@ func readCPU(f *files, g *group, s *Sample) error {
 	if g.unified {
 		read = readCPU2
 	}
-	if err := read(f, g, c); err != nil {
-		return err
+	err := read(f, g, c)
+	if err == nil {
+		s.CPU = c
 	}
-	s.CPU = c
-	return nil
+	g.see(s.CPU)
+	return err
 }
 
 func readCPU1(f *files, g *group, c *CPU) error {

@@ -23,10 +23,11 @@ type group struct {
 	noIO    time.Time // when there were no figures of disks
 	// memoryLimits are those that were read last.
 	memoryLimits memoryLimits
-	// usage is the processor time that was read last, ran when it was seen to have grown.
-	usage uint64
-	ran   time.Time
-	still still
+	// ran is when its processor time was seen to have grown, moved when it was seen to hold more
+	// or less memory.
+	ran, moved time.Time
+	basics     basics
+	still      still
 	// processes as they were counted last.
 	processes processes
 }
@@ -64,8 +65,8 @@ func (g *group) dir(controller string) *directory {
 
 // close lets go of the directories; they are opened again when they are read again.
 func (g *group) close(h *handles) {
-	g.memoryLimits, g.still, g.ran = memoryLimits{}, still{}, time.Time{}
-	g.processes = processes{}
+	g.memoryLimits, g.basics, g.still, g.processes = memoryLimits{}, basics{}, still{}, processes{}
+	g.ran, g.moved = time.Time{}, time.Time{}
 	for _, d := range g.dirs {
 		if d.fd > 0 {
 			_ = unix.Close(d.fd)

@@ -27,13 +27,25 @@ type Memory struct {
 }
 
 func readMemory(f *files, g *group, s *Sample) error {
-	m := &Memory{}
-	read, limits := readMemory1, memoryLimits1
+	usage, read, limits := "memory.usage_in_bytes", readMemory1, memoryLimits1
 	if g.unified {
-		read, limits = readMemory2, memoryLimits2
+		usage, read, limits = "memory.current", readMemory2, memoryLimits2
 	}
-	if err := read(f, g.dir("memory"), m); err != nil {
+	used, err := f.value(g.dir("memory"), usage)
+	if err != nil {
 		return err
+	}
+	m := &Memory{Usage: used}
+	if g.holds(used) {
+		*m = g.basics.memory
+	} else {
+		at := time.Now()
+		if err := read(f, g.dir("memory"), m); err != nil {
+			g.basics.at = time.Time{}
+			return err
+		}
+		m.workingSet()
+		g.basics.memory, g.basics.at = *m, at
 	}
 	if time.Since(g.memoryLimits.at) >= limitAge {
 		l, err := limits(f, g.dir("memory"))
@@ -43,7 +55,6 @@ func readMemory(f *files, g *group, s *Sample) error {
 		g.memoryLimits = l
 	}
 	g.memoryLimits.set(m)
-	m.workingSet()
 	s.Memory = m
 	return nil
 }
@@ -68,11 +79,7 @@ func (m *Memory) workingSet() { m.WorkingSet = m.Usage - min(m.Usage, m.Inactive
 // readMemory1 follows Documentation/admin-guide/cgroup-v1/memory.rst: the total_ values
 // include the descendants, as usage_in_bytes does.
 func readMemory1(f *files, dir *directory, m *Memory) error {
-	var err error
-	if m.Usage, err = f.value(dir, "memory.usage_in_bytes"); err != nil {
-		return err
-	}
-	err = f.keyed(dir, "memory.stat", func(key []byte, v uint64) {
+	return f.keyed(dir, "memory.stat", func(key []byte, v uint64) {
 		switch string(key) {
 		case "total_rss":
 			m.RSS = v
@@ -96,7 +103,6 @@ func readMemory1(f *files, dir *directory, m *Memory) error {
 			m.OwnMajorFaults = v
 		}
 	})
-	return err
 }
 
 func memoryDetails1(f *files, dir *directory, m *Memory) error {
@@ -119,11 +125,7 @@ func memoryDetails1(f *files, dir *directory, m *Memory) error {
 
 // readMemory2 follows Documentation/admin-guide/cgroup-v2.rst, where all is hierarchical.
 func readMemory2(f *files, dir *directory, m *Memory) error {
-	var err error
-	if m.Usage, err = f.value(dir, "memory.current"); err != nil {
-		return err
-	}
-	err = f.keyed(dir, "memory.stat", func(key []byte, v uint64) {
+	err := f.keyed(dir, "memory.stat", func(key []byte, v uint64) {
 		switch string(key) {
 		case "anon":
 			m.RSS = v

@@ -116,14 +116,21 @@ func (w *work) sumUp(p *pass) {
 	}
 }
 
-// each lets as many processors as there are work on a pass.
+// each lets as many processors as there are work on a pass, on a pod before its containers.
 func (w *work) each(p *pass, container func(*files, *containerSample), pod func(*files, *podSample)) {
 	jobs := make(chan func(*files), len(p.containers)+len(p.pods))
-	for _, c := range p.containers {
-		jobs <- func(f *files) { container(f, c) }
-	}
 	for _, s := range p.pods {
-		jobs <- func(f *files) { pod(f, s) }
+		jobs <- func(f *files) {
+			pod(f, s)
+			for _, c := range s.containers {
+				container(f, c)
+			}
+		}
+	}
+	for _, c := range p.containers {
+		if c.pod == nil {
+			jobs <- func(f *files) { container(f, c) }
+		}
 	}
 	close(jobs)
 	var wg sync.WaitGroup
@@ -190,15 +197,10 @@ func (s *Sampler) group(path string, before *measured) *group {
 
 func (w *work) container(f *files, c *containerSample) {
 	c.at = time.Now()
-	opts := &w.s.opts
-	if opts.Logs != nil && c.running() {
-		if l, ok := opts.Logs.get(c.ref.PodID, c.ref.ID); ok {
-			c.logs = &l
-		}
-	}
+	w.logs(c)
 	prev := w.prev.ctrByID[c.ref.ID]
 	if c.running() {
-		w.readAll(f, &c.measured)
+		w.readAll(f, &c.measured, c.pod)
 		w.foreign(c)
 		w.countContainer(f, c)
 		if prev != nil {
@@ -209,6 +211,16 @@ func (w *work) container(f *files, c *containerSample) {
 	w.layer(c)
 	if prev != nil {
 		c.rate(&prev.measured)
+	}
+}
+
+// logs takes what is known of the log, which CRI's stats do not have: every shim is asked for it.
+func (w *work) logs(c *containerSample) {
+	if w.s.opts.Logs == nil || w.depth&details == 0 || !c.running() {
+		return
+	}
+	if l, ok := w.s.opts.Logs.get(c.ref.PodID, c.ref.ID); ok {
+		c.logs = &l
 	}
 }
 
@@ -237,7 +249,7 @@ func (w *work) pod(f *files, p *podSample) {
 		return
 	}
 	if p.group != nil {
-		w.readAll(f, &p.measured)
+		w.readAll(f, &p.measured, nil)
 		w.countPod(f, p)
 		w.slowly(f, &p.measured, 0)
 	}

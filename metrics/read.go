@@ -2,27 +2,31 @@ package metrics
 
 import "time"
 
-// readAll runs every reader; one that fails leaves its part out and disturbs no other.
-func (w *work) readAll(f *files, m *measured) {
+// readAll runs every reader; one that fails leaves its part out and disturbs no other. above is
+// the pod of a container, nil for a pod.
+func (w *work) readAll(f *files, m *measured, above *podSample) {
 	if m.group == nil {
 		return
 	}
-	w.readOnce(f, m)
+	w.readOnce(f, m, above)
 	if m.CPU == nil && m.Memory == nil && m.group.opened() {
 		// It may have been made anew at the same path.
 		m.group.close(w.s.handles)
 		m.Sample = Sample{}
-		w.readOnce(f, m)
+		w.readOnce(f, m, nil)
 	}
 }
 
-func (w *work) readOnce(f *files, m *measured) {
+func (w *work) readOnce(f *files, m *measured, above *podSample) {
+	quiet := w.quiet(m.group, above)
+	if quiet {
+		m.group.give(&m.Sample, above.CPU.At)
+	}
 	for _, r := range w.s.readers {
-		if !r.detail {
+		if !r.detail && !(quiet && r.implied) {
 			w.count(r.name, r.read(f, m.group, &m.Sample))
 		}
 	}
-	m.group.see(&m.Sample)
 	if w.depth&details != 0 {
 		w.readDetails(f, m)
 	}

@@ -39,13 +39,14 @@ type still struct {
 	hugetlb                           []Hugetlb
 }
 
-// see notes whether something ran since the processor time was read before.
-func (g *group) see(s *Sample) {
-	if s.CPU == nil || g.ran.IsZero() || s.CPU.Usage != g.usage {
+// see notes whether something ran since the processor time was read before; nil means that it
+// could not be read.
+func (g *group) see(c *CPU) {
+	if c == nil || g.ran.IsZero() || c.Usage != g.basics.cpu.Usage {
 		g.ran = time.Now()
 	}
-	if s.CPU != nil {
-		g.usage = s.CPU.Usage
+	if c != nil {
+		g.basics.cpu = *c
 	}
 }
 

@@ -69,6 +69,7 @@ func TestStill(t *testing.T) {
 			}
 			write("", x.events, "oom_kill 78")
 			write("", x.memory, "4096")
+			write("", strings.Replace(x.memory, "/c1", "", 1), "4096")
 			if c := again(everything); c.Memory.OOMKills != 78 {
 				t.Errorf("memory changed, and there are %d kills", c.Memory.OOMKills)
 			}
@@ -239,14 +240,14 @@ func TestIdleLayer(t *testing.T) {
 func TestIdleDisks(t *testing.T) {
 	g := v1Group()
 	s := &Sample{CPU: &CPU{Usage: 1}}
-	g.see(s)
+	g.see(s.CPU)
 	g.noIO = time.Now().Add(-2 * slowAge)
 	g.ran = g.noIO.Add(-time.Second)
 	if err := readIO(&files{}, g, s); err != nil || s.IO != nil {
 		t.Errorf("%v %v", s.IO, err)
 	}
 	s.CPU.Usage++
-	g.see(s)
+	g.see(s.CPU)
 	if err := readIO(&files{}, g, s); err != nil || s.IO == nil {
 		t.Errorf("something ran, and there is %v, %v", s.IO, err)
 	}

@@ -1,0 +1,124 @@
+package metrics
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-run/berth/cgroup"
+)
+
+// basicFiles are those of what quiet containers are not asked for, of the container c1.
+type basicFiles struct{ cpu, memory, stat, limit, ran, rss string }
+
+func quietHosts(t *testing.T) map[string]struct {
+	host *cgroup.Host
+	basicFiles
+} {
+	const c1 = "kubepods/p1/c1"
+	return map[string]struct {
+		host *cgroup.Host
+		basicFiles
+	}{
+		"v1": {v1Host(t), basicFiles{"cpuacct/" + c1 + "/cpuacct.usage", "memory/" + c1 + "/memory.usage_in_bytes",
+			"memory/" + c1 + "/memory.stat", "memory/" + c1 + "/memory.limit_in_bytes", "", "total_rss "}},
+		"v2": {v2Host(t), basicFiles{c1 + "/cpu.stat", c1 + "/memory.current", c1 + "/memory.stat", c1 + "/memory.max", "usage_usec ", "anon "}},
+	}
+}
+
+// TestQuiet: a container is not asked for what its pod's figures imply, and is as soon as they do not.
+func TestQuiet(t *testing.T) {
+	ofPod := func(file string) string { return strings.Replace(file, "/c1", "", 1) }
+	for name, x := range quietHosts(t) {
+		t.Run(name, func(t *testing.T) {
+			s, write := oneContainer(t, x.host)
+			const d = containerStats | podStats
+			last := s.measure(&pass{}, d)
+			again := func(d depth) *containerSample {
+				last = s.measure(last, d)
+				return last.containers[0]
+			}
+			c := again(d)
+			at, usage, held, limit := c.CPU.At, c.CPU.Usage, c.Memory.Usage, c.Memory.Limit
+			// Kernels do not do this: nothing changes in a container alone.
+			write("", x.cpu, x.ran+"777000")
+			write("", x.memory, "8192")
+			write("", x.stat, x.rss+"4096")
+			c = again(d)
+			if c.CPU.Usage != usage || c.Memory.Usage != held || c.Memory.RSS == 4096 || c.Memory.Limit != limit {
+				t.Errorf("it was asked although its pod did nothing: %+v %+v", c.CPU, c.Memory)
+			}
+			if !c.CPU.At.After(at) || c.Pressure == nil {
+				t.Errorf("at %v, after %v: %+v", c.CPU.At, at, c.Pressure)
+			}
+			if c := again(containerStats); c.Memory.Usage != 8192 || c.Memory.RSS != 4096 {
+				t.Errorf("without its pod's figures: %+v", c.Memory)
+			}
+			for what, change := range map[string]func(){
+				"its pod holds more memory":   func() { write("", ofPod(x.memory), "99999") },
+				"something ran in its pod":    func() { write("", ofPod(x.cpu), x.ran+"999000") },
+				"the figures are old":         func() { last.containers[0].group.basics.at = time.Now().Add(-slowAge) },
+				"the limits are old":          func() { last.containers[0].group.memoryLimits.at = time.Now().Add(-limitAge) },
+				"its cgroup is in no pod's":   func() { last.pods[0].group.dir("memory").path += "x" },
+				"its pod's cgroup was closed": func() { last.pods[0].group.close(s.handles) },
+			} {
+				again(d)
+				again(d)
+				write("", x.memory, "12288")
+				if c := again(d); c.Memory.Usage == 12288 {
+					t.Fatalf("before %s: %+v", what, c.Memory)
+				}
+				change()
+				if c := again(d); c.Memory.Usage != 12288 {
+					t.Errorf("%s: %+v", what, c.Memory)
+				}
+				last.pods[0].group.dir("memory").path = strings.TrimSuffix(last.pods[0].group.dir("memory").path, "x")
+				write("", x.memory, "8192")
+				last.containers[0].group.close(s.handles)
+			}
+		})
+	}
+}
+
+// TestSameMemory: what memory is made of is not read again while nothing runs and it is as much, for
+// ten seconds.
+func TestSameMemory(t *testing.T) {
+	for name, x := range quietHosts(t) {
+		t.Run(name, func(t *testing.T) {
+			s, write := oneContainer(t, x.host)
+			last := s.measure(&pass{}, containerStats)
+			again := func() *Memory {
+				last = s.measure(last, containerStats)
+				return last.containers[0].Memory
+			}
+			first := *again()
+			write("", x.stat, x.rss+"4096")
+			write("", x.limit, "33554432")
+			if got := *again(); got != first {
+				t.Errorf("it was read again: %+v instead of %+v", got, first)
+			}
+			last.containers[0].group.memoryLimits.at = time.Time{}
+			if got := again(); got.RSS != first.RSS || got.Limit != 32<<20 {
+				t.Errorf("with another limit: %+v", got)
+			}
+			write("", x.cpu, x.ran+"777000")
+			if got := again(); got.RSS != 4096 || got.WorkingSet != got.Usage {
+				t.Errorf("something ran, and there is %+v", got)
+			}
+			write("", x.stat, x.rss+"8192")
+			write("", x.memory, "12288")
+			if got := again(); got.RSS != 8192 || got.Usage != 12288 {
+				t.Errorf("there is other memory, and %+v", got)
+			}
+			write("", x.stat, x.rss+"many")
+			last.containers[0].group.basics.at = time.Now().Add(-slowAge)
+			if got := again(); got != nil {
+				t.Errorf("of nonsense: %+v", got)
+			}
+			write("", x.stat, x.rss+"16384")
+			if got := again(); got == nil || got.RSS != 16384 {
+				t.Errorf("after nonsense: %+v", got)
+			}
+		})
+	}
+}
