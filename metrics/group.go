@@ -26,7 +26,9 @@ type group struct {
 	// ran is when its processor time was seen to have grown, moved when it was seen to hold more
 	// or less memory.
 	ran, moved time.Time
+	pod        *group // that contains it, where the pass under way has read that already
 	basics     basics
+	calm       [stalls]calm
 	still      still
 	// processes as they were counted last.
 	processes processes
@@ -66,7 +68,7 @@ func (g *group) dir(controller string) *directory {
 // close lets go of the directories; they are opened again when they are read again.
 func (g *group) close(h *handles) {
 	g.memoryLimits, g.basics, g.still, g.processes = memoryLimits{}, basics{}, still{}, processes{}
-	g.ran, g.moved = time.Time{}, time.Time{}
+	g.ran, g.moved, g.calm = time.Time{}, time.Time{}, [stalls]calm{}
 	for _, d := range g.dirs {
 		if d.fd > 0 {
 			_ = unix.Close(d.fd)

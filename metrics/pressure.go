@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,26 +28,39 @@ type StallTime struct {
 	Total                uint64
 }
 
+// stalls are the resources that PSI knows, in the order of their files.
+const (
+	stallCPU = iota
+	stallMemory
+	stallIO
+	stalls
+)
+
+var stallFiles = [stalls]string{"cpu.pressure", "memory.pressure", "io.pressure"}
+
 // readPressure reads the v2 directory, which a hybrid host has, too. The files are there
 // without the controllers of their resources.
 func readPressure(f *files, g *group, s *Sample) error {
-	p := &Pressure{}
-	for _, part := range [...]struct {
-		name string
-		into **Stall
-	}{{"cpu.pressure", &p.CPU}, {"memory.pressure", &p.Memory}, {"io.pressure", &p.IO}} {
-		st, err := stall(f, g.dirs[""], part.name)
+	var read [stalls]*Stall
+	for i, name := range stallFiles {
+		if g.calms(i) {
+			read[i] = g.calm[i].stall
+			continue
+		}
+		at := time.Now()
+		st, err := stall(f, g.dirs[""], name)
+		g.calm[i].see(st, at)
 		switch {
 		case err == nil:
-			*part.into = st
+			read[i] = st
 		case vanished(err), errors.Is(err, unix.EOPNOTSUPP):
 			// No PSI in this kernel, or switched off at boot or for this cgroup.
 		default:
 			return err
 		}
 	}
-	if *p != (Pressure{}) {
-		s.Pressure = p
+	if read != [stalls]*Stall{} {
+		s.Pressure = &Pressure{CPU: read[stallCPU], Memory: read[stallMemory], IO: read[stallIO]}
 	}
 	return nil
 }

@@ -27,11 +27,18 @@ func (g *group) unmoved(since time.Time) bool {
 	return g.ran.Before(since) && g.moved.Before(since) && time.Since(since) < slowAge
 }
 
+// within notes which cgroup that this pass has read already contains this one: its pod's, or none.
+func (w *work) within(g *group, pod *podSample) {
+	g.pod = nil
+	if pod != nil && pod.group != nil && w.depth&podStats != 0 && pod.CPU != nil && pod.Memory != nil && g.below(pod.group) {
+		g.pod = pod.group
+	}
+}
+
 // quiet tells that a container's processor time and memory are what they were, since its pod's are,
 // which contain them: an idle pod's containers need not be asked.
-func (w *work) quiet(g *group, pod *podSample) bool {
-	return pod != nil && pod.group != nil && w.depth&podStats != 0 && pod.CPU != nil && pod.Memory != nil &&
-		pod.group.unmoved(g.basics.at) && time.Since(g.memoryLimits.at) < limitAge && g.below(pod.group)
+func (g *group) quiet() bool {
+	return g.pod != nil && g.pod.unmoved(g.basics.at) && time.Since(g.memoryLimits.at) < limitAge
 }
 
 // below tells that a cgroup is in another one.
@@ -41,10 +48,10 @@ func (g *group) below(other *group) bool {
 		strings.HasPrefix(at.path, above.path) && at.path[len(above.path)] == '/'
 }
 
-// give puts what is kept into a sample of which at is the time.
-func (g *group) give(s *Sample, at time.Time) {
+// give puts what is kept into a sample. It is of the time of the pod's.
+func (g *group) give(s *Sample) {
 	cpu, memory := g.basics.cpu, g.basics.memory
-	cpu.At = at
+	cpu.At = g.pod.basics.cpu.At
 	g.memoryLimits.set(&memory)
 	s.CPU, s.Memory = &cpu, &memory
 }

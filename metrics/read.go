@@ -18,9 +18,10 @@ func (w *work) readAll(f *files, m *measured, above *podSample) {
 }
 
 func (w *work) readOnce(f *files, m *measured, above *podSample) {
-	quiet := w.quiet(m.group, above)
+	w.within(m.group, above)
+	quiet := m.group.quiet()
 	if quiet {
-		m.group.give(&m.Sample, above.CPU.At)
+		m.group.give(&m.Sample)
 	}
 	for _, r := range w.s.readers {
 		if !r.detail && !(quiet && r.implied) {
