@@ -10,18 +10,9 @@ import (
 // codec is gRPC's protobuf codec, with buffers that fit. gRPC takes one of 1 MiB for any message
 // of more than 32 KiB, clears all of it, and keeps it: for a list of a hundred pods, of 60 KiB,
 // that is more work than the list is.
-type codec struct {
-	encoding.CodecV2
-	buffers mem.BufferPool
-}
+type codec struct{ encoding.CodecV2 }
 
-func newCodec() codec {
-	var sizes []int
-	for size := 2 << 10; size <= 1<<21; size <<= 1 {
-		sizes = append(sizes, size)
-	}
-	return codec{encoding.GetCodecV2(protocodec.Name), mem.NewTieredBufferPool(sizes...)}
-}
+func newCodec() codec { return codec{encoding.GetCodecV2(protocodec.Name)} }
 
 // Marshal implements encoding.CodecV2.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
@@ -30,17 +21,17 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		return c.CodecV2.Marshal(v)
 	}
 	size := proto.Size(m)
-	// A list that was filled with what is encoded already is sent as it is.
-	if wire := m.ProtoReflect().GetUnknown(); size > 0 && len(wire) == size {
-		return mem.BufferSlice{mem.SliceBuffer(wire)}, nil
+	// A list that fillList made is sent as it is.
+	if wire := []byte(m.ProtoReflect().GetUnknown()); size > 0 && len(wire) == size {
+		return mem.BufferSlice{mem.NewBuffer(&wire, buffers)}, nil
 	}
 	if mem.IsBelowBufferPoolingThreshold(size) {
 		return c.CodecV2.Marshal(v)
 	}
-	buf := c.buffers.Get(size)
+	buf := buffers.Get(size)
 	if _, err := (proto.MarshalOptions{UseCachedSize: true}).MarshalAppend((*buf)[:0], m); err != nil {
-		c.buffers.Put(buf)
+		buffers.Put(buf)
 		return nil, err
 	}
-	return mem.BufferSlice{mem.NewBuffer(buf, c.buffers)}, nil
+	return mem.BufferSlice{mem.NewBuffer(buf, buffers)}, nil
 }

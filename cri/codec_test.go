@@ -19,7 +19,7 @@ func TestCodec(t *testing.T) {
 		t.Fatal(err)
 	}
 	filled := &runtimeapi.ListContainersResponse{}
-	index.FillList(filled, []index.Entry{entry, entry})
+	fillList(filled, []index.Entry{entry, entry})
 	two := &runtimeapi.ListContainersResponse{Containers: []*runtimeapi.Container{{Id: "a"}, {Id: "a"}}}
 	named := func(length int) proto.Message {
 		return &runtimeapi.VersionResponse{RuntimeName: strings.Repeat("n", length)}

@@ -45,7 +45,7 @@ func (c containers) ListContainers(_ context.Context, r *runtimeapi.ListContaine
 		return nil, err
 	}
 	resp := &runtimeapi.ListContainersResponse{}
-	index.FillList(resp, entries)
+	fillList(resp, entries)
 	return resp, nil
 }
 
@@ -57,7 +57,7 @@ func (c containers) StreamContainers(r *runtimeapi.StreamContainersRequest, s gr
 	}
 	return sendChunks(entries, func(some []index.Entry) *runtimeapi.StreamContainersResponse {
 		resp := &runtimeapi.StreamContainersResponse{}
-		index.FillList(resp, some)
+		fillList(resp, some)
 		return resp
 	}, s.Send)
 }

@@ -44,7 +44,7 @@ func (p pods) ListPodSandbox(_ context.Context, r *runtimeapi.ListPodSandboxRequ
 		return nil, err
 	}
 	resp := &runtimeapi.ListPodSandboxResponse{}
-	index.FillList(resp, entries)
+	fillList(resp, entries)
 	return resp, nil
 }
 
@@ -56,7 +56,7 @@ func (p pods) StreamPodSandboxes(r *runtimeapi.StreamPodSandboxesRequest, s grpc
 	}
 	return sendChunks(entries, func(some []index.Entry) *runtimeapi.StreamPodSandboxesResponse {
 		resp := &runtimeapi.StreamPodSandboxesResponse{}
-		index.FillList(resp, some)
+		fillList(resp, some)
 		return resp
 	}, s.Send)
 }

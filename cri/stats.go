@@ -32,7 +32,7 @@ func (s stats) ContainerStats(ctx context.Context, r *runtimeapi.ContainerStatsR
 // ListContainerStats implements the RPC.
 func (s stats) ListContainerStats(ctx context.Context, r *runtimeapi.ListContainerStatsRequest) (*runtimeapi.ListContainerStatsResponse, error) {
 	resp := &runtimeapi.ListContainerStatsResponse{}
-	index.FillList(resp, s.ofContainers(ctx, r.GetFilter()))
+	fillList(resp, s.ofContainers(ctx, r.GetFilter()))
 	return resp, nil
 }
 
@@ -40,7 +40,7 @@ func (s stats) ListContainerStats(ctx context.Context, r *runtimeapi.ListContain
 func (s stats) StreamContainerStats(r *runtimeapi.StreamContainerStatsRequest, out grpc.ServerStreamingServer[runtimeapi.StreamContainerStatsResponse]) error {
 	return sendChunks(s.ofContainers(out.Context(), r.GetFilter()), func(some []index.Entry) *runtimeapi.StreamContainerStatsResponse {
 		resp := &runtimeapi.StreamContainerStatsResponse{}
-		index.FillList(resp, some)
+		fillList(resp, some)
 		return resp
 	}, out.Send)
 }
@@ -81,7 +81,7 @@ func (s stats) PodSandboxStats(ctx context.Context, r *runtimeapi.PodSandboxStat
 // ListPodSandboxStats implements the RPC.
 func (s stats) ListPodSandboxStats(ctx context.Context, r *runtimeapi.ListPodSandboxStatsRequest) (*runtimeapi.ListPodSandboxStatsResponse, error) {
 	resp := &runtimeapi.ListPodSandboxStatsResponse{}
-	index.FillList(resp, s.ofPods(ctx, r.GetFilter()))
+	fillList(resp, s.ofPods(ctx, r.GetFilter()))
 	return resp, nil
 }
 
@@ -89,7 +89,7 @@ func (s stats) ListPodSandboxStats(ctx context.Context, r *runtimeapi.ListPodSan
 func (s stats) StreamPodSandboxStats(r *runtimeapi.StreamPodSandboxStatsRequest, out grpc.ServerStreamingServer[runtimeapi.StreamPodSandboxStatsResponse]) error {
 	return sendChunks(s.ofPods(out.Context(), r.GetFilter()), func(some []index.Entry) *runtimeapi.StreamPodSandboxStatsResponse {
 		resp := &runtimeapi.StreamPodSandboxStatsResponse{}
-		index.FillList(resp, some)
+		fillList(resp, some)
 		return resp
 	}, out.Send)
 }

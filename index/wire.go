@@ -48,19 +48,3 @@ func (c *Cached) Entry(state int32, describe func() proto.Message) (Entry, error
 // ListField is the number of the field that has the elements: the same in all responses
 // that list pods or containers, or their stats.
 const ListField = 1
-
-// FillList puts entries into a response whose elements are in field 1. It encodes to
-// them, although the message's own fields stay empty. The bytes are the response's own, and
-// are sent as they are after the handler has returned: nobody is to change them.
-func FillList(response proto.Message, entries []Entry) {
-	size := 0
-	for _, e := range entries {
-		size += len(e.Wire)
-	}
-	wire := make([]byte, 0, size)
-	for _, e := range entries {
-		wire = append(wire, e.Wire...)
-	}
-	// What a message does not know is encoded as it is.
-	response.ProtoReflect().SetUnknown(wire)
-}
