@@ -55,6 +55,7 @@ type parts struct {
 	usage      *metrics.UsageCache
 	streaming  *streaming.Server
 	exporter   *metrics.Server // nil: switched off
+	trimmer    *trimmer
 
 	feedCtx context.Context // ends when the daemon stops
 	feedEnd context.CancelFunc
@@ -63,7 +64,7 @@ type parts struct {
 
 // assemble makes the parts; on failure those that were made are closed.
 func assemble(ctx context.Context, c *config.Config) (_ *parts, err error) {
-	d := &parts{config: c, hub: &events.Hub{}}
+	d := &parts{config: c, hub: &events.Hub{}, trimmer: newTrimmer()}
 	d.feedCtx, d.feedEnd = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -334,7 +335,8 @@ func (d *parts) recoverPlan() steps.Node {
 func (d *parts) server() *grpc.Server {
 	return cri.NewServer(cri.Options{
 		Pods: d.pods, Containers: d.containers, Images: d.images, Streaming: d.streaming, Sampler: d.sampler,
-		Events: d.hub, RPC: d.metrics.RPC, GRPC: d.tracing.ServerOptions(), Stop: d.feedCtx,
+		Events: d.hub, RPC: d.metrics.RPC, Stop: d.feedCtx,
+		GRPC: append(d.tracing.ServerOptions(), grpc.ChainUnaryInterceptor(d.trimmer.unary)),
 		Node: cri.NodeOptions{
 			Version: version, Network: d.network, SavePodCIDR: d.savePodCIDR, Handlers: d.handlers.CRI(),
 			Features: &runtimeapi.RuntimeFeatures{SupplementalGroupsPolicy: true, MountOptions: true},

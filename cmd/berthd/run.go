@@ -46,6 +46,7 @@ func run(ctx context.Context, c *config.Config) (err error) {
 	}
 	group.Go(func() error { watchdog(ctx, d.healthy); return nil })
 	group.Go(func() error { d.collectNetworks(ctx); return nil })
+	group.Go(func() error { d.trimmer.run(ctx); return nil })
 	d.announce()
 	notifyReady("serving the CRI at " + c.Address)
 

@@ -54,7 +54,6 @@ func serve(o *options) error {
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	signal.Ignore(unix.SIGPIPE)
 	defer signal.Stop(signals)
-	go trim(ctx)
 	r := &reloader{options: o, logs: logs, current: c}
 	go handleSignals(signals, stop, c.Pod.DrainTimeout.Duration+stopMargin, r.reload)
 	return run(ctx, c)

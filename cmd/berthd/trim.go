@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"google.golang.org/grpc"
 )
 
 const (
@@ -13,13 +16,23 @@ const (
 	trimEvery = 10 * time.Second
 	// trimAbove is how much of it, in bytes, is worth a garbage collection.
 	trimAbove = 1 << 20
+	// quietAfter is how long after a call there is time to collect what it left behind: kubelets
+	// ask several things in a row.
+	quietAfter = 100 * time.Millisecond
 )
 
-// trim gives memory back to the node that a burst of calls left behind, until ctx is
-// done. Go's runtime does so too, but keeps a tenth of the largest heap of late, which
-// is much of what a daemon holds that has little to do.
-func trim(ctx context.Context) {
-	free := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}}
+// trimmer collects garbage when nobody waits, and gives memory back to the node that a burst of calls
+// left behind.
+type trimmer struct{ quiet *time.Timer }
+
+func newTrimmer() *trimmer {
+	t := &trimmer{time.NewTimer(0)}
+	t.quiet.Stop()
+	return t
+}
+
+// run works until ctx is done.
+func (t *trimmer) run(ctx context.Context) {
 	ticker := time.NewTicker(trimEvery)
 	defer ticker.Stop()
 	for {
@@ -27,9 +40,46 @@ func trim(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		}
-		if metrics.Read(free); free[0].Value.Uint64() > trimAbove {
-			debug.FreeOSMemory()
+			trim()
+		case <-t.quiet.C:
+			collect()
 		}
 	}
+}
+
+// unary takes notice of calls that end.
+func (t *trimmer) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	defer t.quiet.Reset(quietAfter)
+	return next(ctx, req)
+}
+
+// trim gives back what has no use. Go's runtime does so too, but keeps a tenth of the largest
+// heap of late, which is much of what a daemon holds that has little to do.
+func trim() {
+	if read("/memory/classes/heap/free:bytes")[0] > trimAbove {
+		debug.FreeOSMemory()
+	}
+}
+
+// collect makes room for the next call when half of it is taken: a collection takes as long as the stats of a
+// hundred pods, and one that a call sets off goes on beside it.
+func collect() {
+	heap := read("/memory/classes/heap/objects:bytes", "/gc/heap/live:bytes", "/gc/heap/goal:bytes")
+	if used, live, goal := heap[0], heap[1], heap[2]; 2*used > live+goal {
+		runtime.GC()
+	}
+}
+
+// read gives figures of Go's runtime.
+func read(names ...string) []uint64 {
+	samples := make([]metrics.Sample, len(names))
+	for i, name := range names {
+		samples[i].Name = name
+	}
+	metrics.Read(samples)
+	values := make([]uint64, len(names))
+	for i := range samples {
+		values[i] = samples[i].Value.Uint64()
+	}
+	return values
 }
