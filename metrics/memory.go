@@ -27,9 +27,9 @@ type Memory struct {
 }
 
 func readMemory(f *files, g *group, s *Sample) error {
-	usage, read, limits := "memory.usage_in_bytes", readMemory1, memoryLimits1
+	usage, read := "memory.usage_in_bytes", readMemory1
 	if g.unified {
-		usage, read, limits = "memory.current", readMemory2, memoryLimits2
+		usage, read = "memory.current", readMemory2
 	}
 	used, err := f.value(g.dir("memory"), usage)
 	if err != nil {
@@ -47,14 +47,9 @@ func readMemory(f *files, g *group, s *Sample) error {
 		m.workingSet()
 		g.basics.memory, g.basics.at = *m, at
 	}
-	if time.Since(g.memoryLimits.at) >= limitAge {
-		l, err := limits(f, g.dir("memory"))
-		if err != nil {
-			return err
-		}
-		g.memoryLimits = l
+	if err := g.limit(f, m); err != nil {
+		return err
 	}
-	g.memoryLimits.set(m)
 	s.Memory = m
 	return nil
 }

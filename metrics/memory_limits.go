@@ -17,8 +17,22 @@ type memoryLimits struct {
 	swapOff     bool
 }
 
-func (l *memoryLimits) set(m *Memory) {
+// limit adds the limits, read anew when they are old.
+func (g *group) limit(f *files, m *Memory) error {
+	if time.Since(g.memoryLimits.at) >= limitAge {
+		read := memoryLimits1
+		if g.unified {
+			read = memoryLimits2
+		}
+		l, err := read(f, g.dir("memory"))
+		if err != nil {
+			return err
+		}
+		g.memoryLimits = l
+	}
+	l := &g.memoryLimits
 	m.Limit, m.SwapLimit, m.SwapOff = l.limit, l.swap, l.swapOff
+	return nil
 }
 
 // memoryLimits1 takes the limit of swap from that of memory and swap together.

@@ -13,8 +13,8 @@ type basics struct {
 }
 
 // holds notes whether a cgroup holds as much memory as before, and tells whether it is then also
-// made up as before: nothing ran since that was read, less than slowAge ago. Others than the cgroup's own
-// tasks only take pages away, or find that they are not used any more.
+// made up as before: nothing ran since that was read, less than stillAge ago. Others than the cgroup's own
+// tasks only take pages away, or find that they have not been used of late.
 func (g *group) holds(usage uint64) bool {
 	if g.basics.at.IsZero() || usage != g.basics.memory.Usage {
 		g.moved = time.Now()
@@ -22,9 +22,9 @@ func (g *group) holds(usage uint64) bool {
 	return g.unmoved(g.basics.at)
 }
 
-// unmoved tells that nothing ran, and no memory came or went, since a time less than slowAge ago.
+// unmoved tells that nothing ran, and no memory came or went, since a time less than stillAge ago.
 func (g *group) unmoved(since time.Time) bool {
-	return g.ran.Before(since) && g.moved.Before(since) && time.Since(since) < slowAge
+	return g.ran.Before(since) && g.moved.Before(since) && time.Since(since) < stillAge
 }
 
 // within notes which cgroup that this pass has read already contains this one: its pod's, or none.
@@ -38,7 +38,7 @@ func (w *work) within(g *group, pod *podSample) {
 // quiet tells that a container's processor time and memory are what they were, since its pod's are,
 // which contain them: an idle pod's containers need not be asked.
 func (g *group) quiet() bool {
-	return g.pod != nil && g.pod.unmoved(g.basics.at) && time.Since(g.memoryLimits.at) < limitAge
+	return g.pod != nil && g.pod.unmoved(g.basics.at)
 }
 
 // below tells that a cgroup is in another one.
@@ -48,10 +48,14 @@ func (g *group) below(other *group) bool {
 		strings.HasPrefix(at.path, above.path) && at.path[len(above.path)] == '/'
 }
 
-// give puts what is kept into a sample. It is of the time of the pod's.
-func (g *group) give(s *Sample) {
+// give puts what is kept into a sample, with the time of the pod's.
+func (g *group) give(f *files, s *Sample) error {
 	cpu, memory := g.basics.cpu, g.basics.memory
 	cpu.At = g.pod.basics.cpu.At
-	g.memoryLimits.set(&memory)
-	s.CPU, s.Memory = &cpu, &memory
+	s.CPU = &cpu
+	if err := g.limit(f, &memory); err != nil {
+		return err
+	}
+	s.Memory = &memory
+	return nil
 }

@@ -21,7 +21,7 @@ func (w *work) readOnce(f *files, m *measured, above *podSample) {
 	w.within(m.group, above)
 	quiet := m.group.quiet()
 	if quiet {
-		m.group.give(&m.Sample)
+		w.count("memory", m.group.give(f, &m.Sample))
 	}
 	for _, r := range w.s.readers {
 		if !r.detail && !(quiet && r.implied) {
