@@ -37,7 +37,7 @@ func (p *pass) copy() *pass {
 	}
 	for _, old := range p.pods {
 		pod := &podSample{
-			measured: old.copy(), ref: old.ref, interfaces: old.interfaces, networkAt: old.networkAt, nsid: old.nsid,
+			measured: old.copy(), ref: old.ref, interfaces: old.interfaces, networkAt: old.networkAt, net: old.net,
 		}
 		// These are summed up again.
 		if pod.group == nil {

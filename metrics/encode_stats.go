@@ -197,13 +197,11 @@ func (p *podSample) appendNetwork(b []byte, field protowire.Number) []byte {
 	return appendMessage(b, field, func(b []byte) []byte {
 		b = appendUint(b, timestamp, uint64(p.networkAt.UnixNano()))
 		for i := range p.interfaces {
-			switch iface := &p.interfaces[i]; iface.Name {
-			case "lo": // what a pod says to itself is no traffic
-			case def:
-				b = appendInterface(b, networkDefault, iface)
-			default:
-				b = appendInterface(b, networkOthers, iface)
+			field := protowire.Number(networkOthers)
+			if p.interfaces[i].Name == def {
+				field = networkDefault
 			}
+			b = appendInterface(b, field, &p.interfaces[i])
 		}
 		return b
 	})

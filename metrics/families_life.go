@@ -4,9 +4,7 @@ func networkFamilies() []family {
 	net := func(name, help string, read func(*Interface) uint64) family {
 		return family{name: name, help: help, kind: counter, labels: []string{"interface"}, pod: func(p *podSample, out emit) {
 			for i := range p.interfaces {
-				if p.interfaces[i].Name != "lo" {
-					out(float64(read(&p.interfaces[i])), p.interfaces[i].Name)
-				}
+				out(float64(read(&p.interfaces[i])), p.interfaces[i].Name)
 			}
 		}}
 	}

@@ -1,18 +1,21 @@
 package metrics
 
 import (
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
 	"github.com/berth-run/berth/sandbox/netns"
 )
 
-// The kernel lists the interfaces of another network namespace, and the namespace ends
-// when its pin goes, whatever this process keeps open.
+// TestNetReader: the interfaces of another network namespace are listed, one alone is asked for by itself,
+// and one that comes or goes is noticed.
 func TestNetReader(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root to make a network namespace")
@@ -20,29 +23,98 @@ func TestNetReader(t *testing.T) {
 	n := &netReader{}
 	defer n.close()
 	err := netns.Scratch(func(path string) error {
+		known := network{nsid: noNsid}
+		change := func(fn func() error) {
+			t.Helper()
+			if err := netns.Do(path, fn); err != nil {
+				t.Fatal(err)
+			}
+		}
+		names := func() (names []string) {
+			t.Helper()
+			ifaces, err := n.read(path, &known)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, i := range ifaces {
+				names = append(names, i.Name)
+			}
+			slices.Sort(names)
+			return names
+		}
+		expect := func(when string, want ...string) {
+			t.Helper()
+			if got := names(); !slices.Equal(got, want) {
+				t.Errorf("%s: %q, want %q", when, got, want)
+			}
+		}
+		bridge := func(name string) func() error {
+			return func() error { return netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}) }
+		}
+		expect("nothing but lo")
+		change(bridge("eth9"))
+		expect("the first", "eth9")
+		if known.nsid < 0 || known.link == 0 {
+			t.Errorf("known of it: %+v", known)
+		}
+		change(func() error {
+			return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "net1"}, PeerName: "net\xff"})
+		})
+		expect("soon after two more came", "eth9")
+		known.listed = time.Now().Add(-slowAge)
+		expect("later", "eth9", "net1", "net\uFFFD")
+		change(func() error { return netlink.LinkDel(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "net1"}}) })
+		expect("when they are gone", "eth9")
+		change(func() error { return netlink.LinkDel(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "eth9"}}) })
+		expect("when all are gone")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := network{nsid: noNsid}
+	if _, err := n.read(filepath.Join(t.TempDir(), "absent"), &known); err == nil {
+		t.Error("a namespace that does not exist")
+	}
+	known.nsid = 1 << 20
+	if _, err := n.read("/proc/self/ns/net", &known); err == nil || known.nsid != noNsid {
+		t.Errorf("a number that nothing has: %v, %+v", err, known)
+	}
+	if _, err := n.read("/proc/self/ns/net", &known); err != nil {
+		t.Errorf("after that: %v", err)
+	}
+}
+
+// TestNetReaderCounts: both ways give what the kernel shows inside.
+func TestNetReaderCounts(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root to make a network namespace")
+	}
+	n := &netReader{}
+	defer n.close()
+	err := netns.Scratch(func(path string) error {
 		err := netns.Do(path, func() error {
-			return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth9"}, PeerName: "eth\xff"})
+			la := netlink.LinkAttrs{Name: "eth9"}
+			return netlink.LinkAdd(&netlink.Bridge{LinkAttrs: la})
 		})
 		if err != nil {
 			return err
 		}
-		nsid := int32(noNsid)
-		want, err := netns.Stats(path)
-		if err != nil {
+		if err := netns.Do(path, sendTo("eth9")); err != nil {
 			return err
 		}
-		for range 2 { // the second time the number is known
-			got, err := n.read(path, &nsid)
+		known := network{nsid: noNsid}
+		for _, way := range []string{"listed", "by itself"} {
+			got, err := n.read(path, &known)
 			if err != nil {
 				return err
 			}
-			if len(got) != len(want) || len(got) < 2 || nsid < 0 {
-				t.Errorf("got %+v, want %+v, number %d", got, want, nsid)
+			want, err := netns.Stats(path)
+			if err != nil {
+				return err
 			}
-			for _, list := range [][]Interface{got, want} {
-				if !slices.ContainsFunc(list, func(i Interface) bool { return i.Name == "eth\uFFFD" }) {
-					t.Errorf("no valid name for what is not UTF-8: %+v", list)
-				}
+			if len(got) != 1 || !slices.Contains(want, got[0]) || got[0].TxPackets == 0 {
+				t.Errorf("%s: %+v, want one of %+v", way, got, want)
 			}
 		}
 		return nil
@@ -50,17 +122,28 @@ func TestNetReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nsid := int32(noNsid)
-	if _, err := n.read(filepath.Join(t.TempDir(), "absent"), &nsid); err == nil {
-		t.Error("a namespace that does not exist")
-	}
-	nsid = 1 << 20
-	if _, err := n.read("/proc/self/ns/net", &nsid); err == nil || nsid != noNsid {
-		t.Errorf("a number that nothing has: %v, %d", err, nsid)
-	}
-	// It recovers.
-	if _, err := n.read("/proc/self/ns/net", &nsid); err != nil {
-		t.Error(err)
+}
+
+// sendTo sends a packet through an interface that it brings up.
+func sendTo(name string) func() error {
+	return func() error {
+		link, err := netlink.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		addr, err := netlink.ParseAddr("192.0.2.1/24")
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(netlink.AddrAdd(link, addr), netlink.LinkSetUp(link)); err != nil {
+			return err
+		}
+		conn, err := net.Dial("udp", "192.0.2.255:9")
+		if err != nil {
+			return err
+		}
+		_, err = conn.Write([]byte("x"))
+		return errors.Join(err, conn.Close())
 	}
 }
 

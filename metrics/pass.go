@@ -57,7 +57,7 @@ type podSample struct {
 	interfaces []Interface
 	networkAt  time.Time  // zero when the network was not read
 	outside    *processes // that are in no container; nil when they are not to be added up
-	nsid       int32
+	net        network
 
 	wireOnce sync.Once
 	wire     []byte
@@ -150,7 +150,7 @@ func (s *Sampler) index(prev *pass) *pass {
 	p := &pass{podByID: make(map[string]*podSample, len(pods)), ctrByID: make(map[string]*containerSample, len(ctrs))}
 	users := map[string]int{}
 	for _, ref := range pods {
-		pod := &podSample{ref: ref, nsid: noNsid}
+		pod := &podSample{ref: ref, net: network{nsid: noNsid}}
 		p.pods = append(p.pods, pod)
 		p.podByID[ref.ID] = pod
 		if ref.State == runtimeapi.PodSandboxState_SANDBOX_READY {
@@ -165,7 +165,7 @@ func (s *Sampler) index(prev *pass) *pass {
 		}
 		var before *measured
 		if old := prev.podByID[pod.ref.ID]; old != nil {
-			before, pod.nsid = &old.measured, old.nsid
+			before, pod.net = &old.measured, old.net
 		}
 		pod.group = s.group(parent, before)
 	}
@@ -256,7 +256,7 @@ func (w *work) pod(f *files, p *podSample) {
 	if p.ref.NetnsPath == "" {
 		return
 	}
-	ifaces, err := w.s.network(f, p.ref.NetnsPath, &p.nsid)
+	ifaces, err := w.s.network(f, p.ref.NetnsPath, &p.net)
 	if err != nil {
 		w.count("network", err)
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,17 +120,19 @@ func (s *Sampler) Close() {
 	}
 }
 
-// network reads the interfaces of a pod. Old kernels cannot list those of another
+// network reads the interfaces of a pod, without lo. Old kernels cannot list those of another
 // namespace, so there it is entered.
-func (s *Sampler) network(f *files, path string, nsid *int32) ([]Interface, error) {
-	if s.opts.Network != nil {
-		return s.opts.Network(path)
+func (s *Sampler) network(f *files, path string, known *network) ([]Interface, error) {
+	read := s.opts.Network
+	if read == nil {
+		ifaces, err := f.net.read(path, known)
+		if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EINVAL) {
+			return ifaces, err
+		}
+		read = netns.Stats
 	}
-	ifaces, err := f.net.read(path, nsid)
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
-		return netns.Stats(path)
-	}
-	return ifaces, err
+	ifaces, err := read(path)
+	return slices.DeleteFunc(ifaces, func(i Interface) bool { return i.Name == loopback }), err
 }
 
 // sample gives a pass of some depth at least that is not older than MaxAge and knows what
