@@ -10,23 +10,28 @@ func (s *Sampler) complete(before *pass, d depth) *pass {
 	p := before.copy()
 	w := &work{s: s, prev: before, depth: d}
 	w.budget.Store(int64(slowBudget))
-	w.each(p,
-		func(f *files, c *containerSample) {
-			w.logs(c)
-			w.add(f, &c.measured, c.ref.InitPID)
-			w.countContainer(f, c)
-		},
-		func(f *files, pod *podSample) {
-			if before.depth&podStats == 0 {
-				w.pod(f, pod)
-			} else {
-				w.add(f, &pod.measured, 0)
-				w.countPod(f, pod)
-			}
-		})
+	w.each(p, w.addToPod, w.addToContainer)
 	w.sumUp(p)
 	p.took, p.depth = before.took+time.Since(start), d
 	return p
+}
+
+func (w *work) addToPod(f *files, p *podSample) {
+	if w.prev.depth&podStats == 0 {
+		w.podItself(f, p)
+	} else {
+		w.add(f, &p.measured, 0)
+		w.countPod(f, p)
+	}
+	for _, c := range p.containers {
+		w.addToContainer(f, c)
+	}
+}
+
+func (w *work) addToContainer(f *files, c *containerSample) {
+	w.logs(c)
+	w.add(f, &c.measured, c.ref.InitPID)
+	w.countContainer(f, c)
 }
 
 // copy is a pass that can be added to.

@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"bytes"
+
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/berth-run/berth/index"
@@ -42,17 +44,43 @@ const (
 // entry is what a list shows of a container, encoded once for all who ask. As messages it would be
 // fifty objects, of which the garbage alone costs more than the encoding.
 func (c *containerSample) entry() index.Entry {
-	c.wireOnce.Do(func() { c.wire = appendMessage(make([]byte, 0, statsRoom), index.ListField, c.appendStats) })
+	c.encode(&[]byte{})
 	return index.Entry{State: int32(c.ref.State), Wire: c.wire}
 }
 
 func (p *podSample) entry() index.Entry {
-	p.wireOnce.Do(func() { p.wire = appendMessage(make([]byte, 0, 2*statsRoom), index.ListField, p.appendStats) })
+	p.encode(&[]byte{})
 	return index.Entry{State: int32(p.ref.State), Wire: p.wire}
 }
 
-// statsRoom is enough for the stats of a container as the kubelet makes them.
-const statsRoom = 1 << 10
+// encode makes the entry, in a buffer that is used again.
+func (c *containerSample) encode(buf *[]byte) {
+	c.wireOnce.Do(func() {
+		*buf = appendMessage((*buf)[:0], index.ListField, c.appendStats)
+		c.wire = bytes.Clone(*buf)
+	})
+}
+
+func (p *podSample) encode(buf *[]byte) {
+	p.wireOnce.Do(func() {
+		*buf = appendMessage((*buf)[:0], index.ListField, p.appendStats)
+		p.wire = bytes.Clone(*buf)
+	})
+}
+
+// encode makes the entries of those who are waited for, on all processors.
+func (w *work) encode(p *pass) {
+	w.each(p,
+		func(f *files, pod *podSample) {
+			for _, c := range pod.containers {
+				c.encode(&f.wire)
+			}
+			if w.depth&podStats != 0 {
+				pod.encode(&f.wire)
+			}
+		},
+		func(f *files, c *containerSample) { c.encode(&f.wire) })
+}
 
 // appendStats leaves out what the kernel did not give.
 func (c *containerSample) appendStats(b []byte) []byte {

@@ -15,9 +15,10 @@ import (
 const pageSize = 4096
 
 // files reads the kernel's small files into one buffer that is used again for
-// each: a pass over a full node opens several thousand of them.
+// each: a pass over a full node opens several thousand of them. wire is another one, for who encodes.
 type files struct {
 	buf     []byte
+	wire    []byte
 	handles *handles // nil keeps no directory open
 	net     netReader
 }

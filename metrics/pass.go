@@ -92,11 +92,14 @@ func (s *Sampler) measure(prev *pass, d depth) *pass {
 	p := s.index(prev)
 	w := &work{s: s, prev: prev, depth: d}
 	w.budget.Store(int64(slowBudget))
-	w.each(p, w.container, w.pod)
+	w.each(p, w.pod, w.container)
 	w.sumUp(p)
 	s.filesystems(p)
 	s.prune(p)
 	p.at, p.took, p.depth = time.Now(), time.Since(start), d
+	if d&details == 0 {
+		w.encode(p)
+	}
 	return p
 }
 
@@ -116,30 +119,26 @@ func (w *work) sumUp(p *pass) {
 	}
 }
 
-// each lets as many processors as there are work on a pass, on a pod before its containers.
-func (w *work) each(p *pass, container func(*files, *containerSample), pod func(*files, *podSample)) {
-	jobs := make(chan func(*files), len(p.containers)+len(p.pods))
-	for _, s := range p.pods {
-		jobs <- func(f *files) {
-			pod(f, s)
-			for _, c := range s.containers {
-				container(f, c)
+// each lets as many processors as there are work on a pass: on pods, and on containers that are in none.
+func (w *work) each(p *pass, pod func(*files, *podSample), alone func(*files, *containerSample)) {
+	var next atomic.Int64
+	work := func(f *files) {
+		for {
+			switch i := int(next.Add(1)) - 1; {
+			case i < len(p.pods):
+				pod(f, p.pods[i])
+			case i < len(p.pods)+len(p.containers):
+				if c := p.containers[i-len(p.pods)]; c.pod == nil {
+					alone(f, c)
+				}
+			default:
+				return
 			}
 		}
 	}
-	for _, c := range p.containers {
-		if c.pod == nil {
-			jobs <- func(f *files) { container(f, c) }
-		}
-	}
-	close(jobs)
 	var wg sync.WaitGroup
 	for _, f := range w.s.files {
-		wg.Go(func() {
-			for job := range jobs {
-				job(f)
-			}
-		})
+		wg.Go(func() { work(f) })
 	}
 	wg.Wait()
 }
@@ -240,7 +239,15 @@ func (w *work) layer(c *containerSample) {
 	}
 }
 
+// pod reads a pod before its containers, of which it tells much.
 func (w *work) pod(f *files, p *podSample) {
+	w.podItself(f, p)
+	for _, c := range p.containers {
+		w.container(f, c)
+	}
+}
+
+func (w *work) podItself(f *files, p *podSample) {
 	p.at = time.Now()
 	if prev := w.prev.podByID[p.ref.ID]; prev != nil {
 		p.slow = prev.slow
