@@ -128,7 +128,12 @@ func (e *Env) rounds(ctx context.Context, fn func(round int) error) error {
 // still does for the one (a network namespace goes in the background) slows the next one
 // down, and that must not always be the same. An error is recorded, and the others go on.
 func (e *Env) interleaved(ctx context.Context, fn func(s *side.Side) error) error {
-	order := slices.Clone(e.Sides)
+	return e.among(ctx, e.Sides, fn)
+}
+
+// among is interleaved for some sides, of which one may be a floor.
+func (e *Env) among(ctx context.Context, sides []*side.Side, fn func(s *side.Side) error) error {
+	order := slices.Clone(sides)
 	e.rng.Shuffle(len(order), func(a, b int) { order[a], order[b] = order[b], order[a] })
 	for _, s := range order {
 		if err := ctx.Err(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"time"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -24,23 +26,26 @@ var list = Measurement{
 }
 
 func runList(ctx context.Context, e *Env) (err error) {
-	var floor *side.Side
+	sides := e.Sides
 	if s := e.side(side.Berth); s != nil {
-		var end func() error
-		if floor, end, err = listFloor(ctx, s); err != nil {
+		floor, end, err := listFloor(ctx, s)
+		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, end()) }()
+		sides = append(slices.Clone(sides), floor)
 	}
 	return e.rounds(ctx, func(int) error {
 		for _, q := range queries() {
 			q.settle(ctx)
-			if err := e.interleaved(ctx, func(s *side.Side) error { return e.ask(ctx, s, q) }); err != nil {
+			err := e.among(ctx, sides, func(s *side.Side) error {
+				// What came of the answer of one side is not to be collected in the call of another.
+				runtime.GC()
+				settle(ctx, pause)
+				return e.ask(ctx, s, q)
+			})
+			if err != nil {
 				return err
-			}
-			if floor != nil && !(q.fresh && e.Quick) {
-				q.settle(ctx)
-				e.attempt(floor, e.ask(ctx, floor, q))
 			}
 		}
 		return nil
