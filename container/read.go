@@ -40,17 +40,13 @@ func (c *Container) entry() (index.Entry, error) {
 	})
 }
 
-// Visible lists the containers that clients may see, oldest first.
+// Visible lists the containers that clients may see, oldest first. The list is not to be changed.
 func (m *Manager) Visible() []*Container {
 	all := m.all.List()
-	out := all[:0]
-	for _, c := range all {
-		if !c.isHidden() {
-			out = append(out, c)
-		}
+	if !slices.ContainsFunc(all, (*Container).isHidden) {
+		return all
 	}
-	slices.SortFunc(out, func(a, b *Container) int { return a.CreatedAt.Compare(b.CreatedAt) })
-	return out
+	return slices.DeleteFunc(slices.Clone(all), (*Container).isHidden)
 }
 
 // List are the containers that a filter selects (CRI ListContainers), oldest first. The

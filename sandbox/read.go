@@ -46,17 +46,13 @@ func (s *Sandbox) entry() (index.Entry, error) {
 	})
 }
 
-// Visible lists the pods that clients may see, oldest first.
+// Visible lists the pods that clients may see, oldest first. The list is not to be changed.
 func (m *Manager) Visible() []*Sandbox {
 	all := m.pods.List()
-	out := all[:0]
-	for _, s := range all {
-		if !s.isHidden() {
-			out = append(out, s)
-		}
+	if !slices.ContainsFunc(all, (*Sandbox).isHidden) {
+		return all
 	}
-	slices.SortFunc(out, func(a, b *Sandbox) int { return a.CreatedAt.Compare(b.CreatedAt) })
-	return out
+	return slices.DeleteFunc(slices.Clone(all), (*Sandbox).isHidden)
 }
 
 // List are the pods that a filter selects (CRI ListPodSandbox), oldest first. A
