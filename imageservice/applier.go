@@ -85,7 +85,7 @@ func (a *applier) streamed(ctx context.Context, desc ocispec.Descriptor, dir lay
 	}
 	d, err := ocispec.Descriptor{}, slot.acquire(ctx)
 	if err == nil {
-		d, err = applyLayer(ctx, dir, r)
+		d, err = applyLayer(ctx, dir, r, &a.f.decoders)
 	}
 	r.Close()
 	slot.release()
@@ -111,7 +111,7 @@ func (a *applier) stored(ctx context.Context, desc ocispec.Descriptor, dir layer
 		return ocispec.Descriptor{}, fmt.Errorf("reading layer %s: %w", desc.Digest, err)
 	}
 	defer ra.Close()
-	d, err := applyLayer(ctx, dir, io.NopCloser(content.NewReader(ra)))
+	d, err := applyLayer(ctx, dir, io.NopCloser(content.NewReader(ra)), &a.f.decoders)
 	return d, unpackError(ctx, desc, err)
 }
 

@@ -21,6 +21,8 @@ type fetcher struct {
 	wg    sync.WaitGroup      // their downloads
 	disk  disk                // their snapshots
 
+	decoders decoders
+
 	mu       sync.Mutex
 	t        target
 	manifest ocispec.Manifest

@@ -1,10 +1,7 @@
 package imageservice
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/moby/sys/userns"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -78,9 +73,9 @@ func readable(mediaType string) bool {
 
 // applyLayer decompresses r into the directory and returns the digest of what
 // was in it (the diff_id).
-func applyLayer(ctx context.Context, d layerDir, r io.ReadCloser) (ocispec.Descriptor, error) {
+func applyLayer(ctx context.Context, d layerDir, r io.ReadCloser, z *decoders) (ocispec.Descriptor, error) {
 	var out ocispec.Descriptor
-	plain, err := decompress(r)
+	plain, err := z.open(r)
 	if err != nil {
 		return out, err
 	}
@@ -115,32 +110,4 @@ func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
 	return n, err
-}
-
-// decompress finds the compression by the first bytes: media types of Docker's
-// time do not say it reliably.
-func decompress(r io.Reader) (io.ReadCloser, error) {
-	buf := bufio.NewReaderSize(r, 64<<10)
-	magic, err := buf.Peek(4)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b, 0x08}):
-		z, err := gzip.NewReader(buf)
-		if err != nil {
-			return nil, fmt.Errorf("gzip: %w", err)
-		}
-		return z, nil
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}), len(magic) == 4 && magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:], []byte{0x2a, 0x4d, 0x18}):
-		// With the low memory of the default it moves a window of megabytes after each megabyte. Twice
-		// the window is kept instead, so it is bounded, by what zstd --long makes.
-		z, err := zstd.NewReader(buf, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(false),
-			zstd.WithDecoderMaxWindow(128<<20), zstd.WithDecoderMaxMemory(256<<20))
-		if err != nil {
-			return nil, fmt.Errorf("zstd: %w", err)
-		}
-		return z.IOReadCloser(), nil
-	}
-	return io.NopCloser(buf), nil
 }

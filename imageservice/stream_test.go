@@ -109,7 +109,7 @@ func TestReadAhead(t *testing.T) {
 	w := gzip.NewWriter(&z)
 	_, _ = w.Write(want)
 	w.Close()
-	plain, err := decompress(bytes.NewReader(z.Bytes()[:z.Len()/2]))
+	plain, err := (&decoders{}).open(bytes.NewReader(z.Bytes()[:z.Len()/2]))
 	check(t, err)
 	a = newReadAhead(plain)
 	if _, err = io.ReadAll(a); err != io.ErrUnexpectedEOF {
