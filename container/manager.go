@@ -79,7 +79,7 @@ func New(o Options) *Manager {
 		client:  o.Engine.Client,
 		store:   store{o.Engine.Client},
 		tasks:   task.New(o.Engine.Client, o.Config.Containerd.CallTimeout.Duration, o.TaskCalls),
-		all:     index.New("container", func(a, b *Container) int { return a.CreatedAt.Compare(b.CreatedAt) }),
+		all:     index.New("container", oldestFirst),
 		byKey:   map[string]*Container{},
 		byPod:   map[string]map[string]*Container{},
 		began:   time.Now(),

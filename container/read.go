@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -38,6 +39,11 @@ func (c *Container) entry() (index.Entry, error) {
 			Annotations:  c.Config.GetAnnotations(),
 		}
 	})
+}
+
+// oldestFirst is the order of lists.
+func oldestFirst(a, b *Container) int {
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
 }
 
 // Visible lists the containers that clients may see, oldest first. The list is not to be changed.

@@ -25,14 +25,14 @@ func (c *calm) see(s *Stall, at time.Time) {
 // run out. It is made sure of after stillAge.
 //
 // A task has to run before it waits for memory or a disk. So where nothing ran since a total was read,
-// which then was the same once more, nothing waits. One that waits for a processor need not have run. And
-// where nothing waited in a whole pod, nothing did in its containers.
+// which was the same once more when averages had followed, nothing waits. One that waits for a processor need
+// not have run. And where nothing waited in a whole pod, nothing did in its containers.
 func (g *group) calms(resource int) bool {
 	c := &g.calm[resource]
-	if !c.none() || time.Since(c.at) >= stillAge {
+	if !c.none() || c.at.Sub(c.since) < settleAge || time.Since(c.at) >= stillAge {
 		return false
 	}
-	if resource != stallCPU && c.at.After(c.since) && g.ran.Before(c.since) {
+	if resource != stallCPU && g.ran.Before(c.since) {
 		return true
 	}
 	return g.pod != nil && g.pod.calm[resource].none() && g.pod.calm[resource].since.Before(c.at)

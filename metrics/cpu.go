@@ -20,7 +20,13 @@ type CPU struct {
 // readCPU reads cpuacct and cpu on v1, cpu.stat on v2. A v2 cgroup has usage without
 // the cpu controller, and throttling with it.
 func readCPU(f *files, g *group, s *Sample) error {
-	c := &CPU{}
+	if g.quiet {
+		c := g.basics.cpu
+		c.At = g.pod.basics.cpu.At
+		s.CPU = &c
+		return nil
+	}
+	c, at := &CPU{}, time.Now()
 	read := readCPU1
 	if g.unified {
 		read = readCPU2
@@ -29,7 +35,7 @@ func readCPU(f *files, g *group, s *Sample) error {
 	if err == nil {
 		s.CPU = c
 	}
-	g.see(s.CPU)
+	g.see(s.CPU, at)
 	return err
 }
 

@@ -44,42 +44,47 @@ const (
 // entry is what a list shows of a container, encoded once for all who ask. As messages it would be
 // fifty objects, of which the garbage alone costs more than the encoding.
 func (c *containerSample) entry() index.Entry {
-	c.encode(&[]byte{})
+	c.encode(nil)
 	return index.Entry{State: int32(c.ref.State), Wire: c.wire}
 }
 
 func (p *podSample) entry() index.Entry {
-	p.encode(&[]byte{})
+	p.encode(nil)
 	return index.Entry{State: int32(p.ref.State), Wire: p.wire}
 }
 
-// encode makes the entry, in a buffer that is used again.
-func (c *containerSample) encode(buf *[]byte) {
-	c.wireOnce.Do(func() {
-		*buf = appendMessage((*buf)[:0], index.ListField, c.appendStats)
-		c.wire = bytes.Clone(*buf)
-	})
+// encode makes the entry. f has a buffer that is used again; it may be nil.
+func (c *containerSample) encode(f *files) {
+	c.wireOnce.Do(func() { c.wire = f.encode(c.appendStats) })
 }
 
-func (p *podSample) encode(buf *[]byte) {
-	p.wireOnce.Do(func() {
-		*buf = appendMessage((*buf)[:0], index.ListField, p.appendStats)
-		p.wire = bytes.Clone(*buf)
-	})
+func (p *podSample) encode(f *files) {
+	p.wireOnce.Do(func() { p.wire = f.encode(p.appendStats) })
 }
 
-// encode makes the entries of those who are waited for, on all processors.
+// statsRoom is enough for the stats of a container as the kubelet makes them.
+const statsRoom = 1 << 10
+
+func (f *files) encode(content func([]byte) []byte) []byte {
+	if f == nil {
+		return appendMessage(make([]byte, 0, statsRoom), index.ListField, content)
+	}
+	f.wire = appendMessage(f.wire[:0], index.ListField, content)
+	return bytes.Clone(f.wire)
+}
+
+// encode makes the entries on all processors before somebody waits for them.
 func (w *work) encode(p *pass) {
 	w.each(p,
 		func(f *files, pod *podSample) {
 			for _, c := range pod.containers {
-				c.encode(&f.wire)
+				c.encode(f)
 			}
 			if w.depth&podStats != 0 {
-				pod.encode(&f.wire)
+				pod.encode(f)
 			}
 		},
-		func(f *files, c *containerSample) { c.encode(&f.wire) })
+		func(f *files, c *containerSample) { c.encode(f) })
 }
 
 // appendStats leaves out what the kernel did not give.

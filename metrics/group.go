@@ -26,10 +26,13 @@ type group struct {
 	// ran is when its processor time was seen to have grown, moved when it was seen to hold more
 	// or less memory.
 	ran, moved time.Time
-	pod        *group // that contains it, where the pass under way has read that already
-	basics     basics
-	calm       [stalls]calm
-	still      still
+	// pod contains it, where the pass under way has read that already; quiet is then whether that implies
+	// what this one has used and holds.
+	pod    *group
+	quiet  bool
+	basics basics
+	calm   [stalls]calm
+	still  still
 	// processes as they were counted last.
 	processes processes
 }

@@ -27,31 +27,44 @@ type Memory struct {
 }
 
 func readMemory(f *files, g *group, s *Sample) error {
-	usage, read := "memory.usage_in_bytes", readMemory1
-	if g.unified {
-		usage, read = "memory.current", readMemory2
+	m, err := g.readMemory(f)
+	if err == nil {
+		err = g.limit(f, m)
 	}
-	used, err := f.value(g.dir("memory"), usage)
 	if err != nil {
-		return err
-	}
-	m := &Memory{Usage: used}
-	if g.holds(used) {
-		*m = g.basics.memory
-	} else {
-		at := time.Now()
-		if err := read(f, g.dir("memory"), m); err != nil {
-			g.basics.at = time.Time{}
-			return err
-		}
-		m.workingSet()
-		g.basics.memory, g.basics.at = *m, at
-	}
-	if err := g.limit(f, m); err != nil {
+		g.basics.at = time.Time{} // nothing is known without this part
 		return err
 	}
 	s.Memory = m
 	return nil
+}
+
+// readMemory reads what there is to read: nothing of a container whose pod is as it was, and how
+// much there is where that tells that it is also made up as before.
+func (g *group) readMemory(f *files) (*Memory, error) {
+	usage, read := "memory.usage_in_bytes", readMemory1
+	if g.unified {
+		usage, read = "memory.current", readMemory2
+	}
+	used := g.basics.memory.Usage
+	if !g.quiet {
+		var err error
+		if used, err = f.value(g.dir("memory"), usage); err != nil {
+			return nil, err
+		}
+	}
+	if g.holds(used) {
+		m := g.basics.memory
+		return &m, nil
+	}
+	m, at := &Memory{Usage: used}, time.Now()
+	if err := read(f, g.dir("memory"), m); err != nil {
+		g.basics.stat = time.Time{}
+		return nil, err
+	}
+	m.workingSet()
+	g.basics.memory, g.basics.stat = *m, at
+	return m, nil
 }
 
 // readMemoryDetails reads what CRI's stats do not have: peaks, and events.

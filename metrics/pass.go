@@ -213,12 +213,12 @@ func (w *work) container(f *files, c *containerSample) {
 	}
 }
 
-// logs takes what is known of the log, which CRI's stats do not have: every shim is asked for it.
+// logs takes what is known of the log, which CRI's stats do not have.
 func (w *work) logs(c *containerSample) {
 	if w.s.opts.Logs == nil || w.depth&details == 0 || !c.running() {
 		return
 	}
-	if l, ok := w.s.opts.Logs.get(c.ref.PodID, c.ref.ID); ok {
+	if l, ok := w.s.opts.Logs.known(c.ref.PodID, c.ref.ID); ok {
 		c.logs = &l
 	}
 }

@@ -5,40 +5,44 @@ import (
 	"time"
 )
 
+// settleAge is how long after something ran the kernel may still bring figures up to date: PSI's averages
+// and memory.stat follow every two seconds.
+const settleAge = 5 * time.Second
+
 // basics are figures of CRI's stats as they were read last.
 type basics struct {
 	cpu    CPU
-	memory Memory    // without details and limits
-	at     time.Time // before memory was read; zero while there is none
+	memory Memory // as CRI's stats have it, but for limits
+	// at is before cpu and the usage of memory were read, stat before memory.stat was; zero
+	// while there is nothing.
+	at, stat time.Time
 }
 
-// holds notes whether a cgroup holds as much memory as before, and tells whether it is then also
-// made up as before: nothing ran since that was read, less than stillAge ago. Others than the cgroup's own
-// tasks only take pages away, or find that they have not been used of late.
+// holds notes whether a cgroup holds as much memory as before, and tells whether it is then also taken to be
+// made up as before: nothing ran since that was read, less than slowAge ago. Others change that, too: the kernel
+// looks for pages that are not used any more, and pages of files may be used by all.
 func (g *group) holds(usage uint64) bool {
-	if g.basics.at.IsZero() || usage != g.basics.memory.Usage {
+	if g.basics.stat.IsZero() || usage != g.basics.memory.Usage {
 		g.moved = time.Now()
 	}
-	return g.unmoved(g.basics.at)
+	since := g.basics.stat.Add(-settleAge)
+	return g.unmoved(since) && time.Since(g.basics.stat) < slowAge
 }
 
-// unmoved tells that nothing ran, and no memory came or went, since a time less than stillAge ago.
+// unmoved tells that nothing ran since a time, and that no memory came or went.
 func (g *group) unmoved(since time.Time) bool {
-	return g.ran.Before(since) && g.moved.Before(since) && time.Since(since) < stillAge
+	return g.ran.Before(since) && g.moved.Before(since)
 }
 
-// within notes which cgroup that this pass has read already contains this one: its pod's, or none.
+// within notes which cgroup that this pass has read already contains this one, its pod's or none, and whether
+// processor time and memory are what they were, since the pod's are: an idle pod's containers
+// need not be asked.
 func (w *work) within(g *group, pod *podSample) {
 	g.pod = nil
 	if pod != nil && pod.group != nil && w.depth&podStats != 0 && pod.CPU != nil && pod.Memory != nil && g.below(pod.group) {
 		g.pod = pod.group
 	}
-}
-
-// quiet tells that a container's processor time and memory are what they were, since its pod's are,
-// which contain them: an idle pod's containers need not be asked.
-func (g *group) quiet() bool {
-	return g.pod != nil && g.pod.unmoved(g.basics.at)
+	g.quiet = g.pod != nil && g.pod.unmoved(g.basics.at) && time.Since(g.basics.at) < stillAge
 }
 
 // below tells that a cgroup is in another one.
@@ -46,16 +50,4 @@ func (g *group) below(other *group) bool {
 	at, above := g.dir("memory"), other.dir("memory")
 	return at != nil && above != nil && len(at.path) > len(above.path) &&
 		strings.HasPrefix(at.path, above.path) && at.path[len(above.path)] == '/'
-}
-
-// give puts what is kept into a sample, with the time of the pod's.
-func (g *group) give(f *files, s *Sample) error {
-	cpu, memory := g.basics.cpu, g.basics.memory
-	cpu.At = g.pod.basics.cpu.At
-	s.CPU = &cpu
-	if err := g.limit(f, &memory); err != nil {
-		return err
-	}
-	s.Memory = &memory
-	return nil
 }

@@ -26,6 +26,17 @@ func quietHosts(t *testing.T) map[string]struct {
 	}
 }
 
+// settle makes it long ago that something ran in the cgroups of a pass.
+func settle(p *pass) {
+	groups := []*group{p.pods[0].group}
+	for _, c := range p.containers {
+		groups = append(groups, c.group)
+	}
+	for _, g := range groups {
+		g.ran, g.moved = g.ran.Add(-2*settleAge), g.moved.Add(-2*settleAge)
+	}
+}
+
 // TestQuiet: a container is not asked for what its pod's figures imply, and is as soon as they do not.
 func TestQuiet(t *testing.T) {
 	ofPod := func(file string) string { return strings.Replace(file, "/c1", "", 1) }
@@ -38,6 +49,7 @@ func TestQuiet(t *testing.T) {
 				last = s.measure(last, d)
 				return last.containers[0]
 			}
+			settle(last)
 			c := again(d)
 			at, usage, held, limit := c.CPU.At, c.CPU.Usage, c.Memory.Usage, c.Memory.Limit
 			// Kernels do not do this: nothing changes in a container alone.
@@ -85,7 +97,7 @@ func TestQuiet(t *testing.T) {
 }
 
 // TestSameMemory: what memory is made of is not read again while nothing runs and it is as much, for
-// a minute.
+// ten seconds.
 func TestSameMemory(t *testing.T) {
 	for name, x := range quietHosts(t) {
 		t.Run(name, func(t *testing.T) {
@@ -95,6 +107,11 @@ func TestSameMemory(t *testing.T) {
 				last = s.measure(last, containerStats)
 				return last.containers[0].Memory
 			}
+			write("", x.stat, x.rss+"1024")
+			if got := again(); got.RSS != 1024 {
+				t.Errorf("right after something ran: %+v", got)
+			}
+			settle(last)
 			first := *again()
 			write("", x.stat, x.rss+"4096")
 			write("", x.limit, "33554432")
@@ -115,13 +132,33 @@ func TestSameMemory(t *testing.T) {
 				t.Errorf("there is other memory, and %+v", got)
 			}
 			write("", x.stat, x.rss+"many")
-			last.containers[0].group.basics.at = time.Now().Add(-stillAge)
 			if got := again(); got != nil {
 				t.Errorf("of nonsense: %+v", got)
 			}
 			write("", x.stat, x.rss+"16384")
 			if got := again(); got == nil || got.RSS != 16384 {
 				t.Errorf("after nonsense: %+v", got)
+			}
+		})
+	}
+}
+
+// TestSameMemoryAge: what memory is made of is renewed after ten seconds, also of a container that need not be
+// asked how much it is.
+func TestSameMemoryAge(t *testing.T) {
+	for name, x := range quietHosts(t) {
+		t.Run(name, func(t *testing.T) {
+			s, write := oneContainer(t, x.host)
+			const d = containerStats | podStats
+			last := s.measure(s.measure(&pass{}, d), d)
+			settle(last)
+			last = s.measure(last, d)
+			g := last.containers[0].group
+			write("", x.stat, x.rss+"4096")
+			write("", x.memory, "8192")
+			g.basics.stat = time.Now().Add(-slowAge)
+			if got := s.measure(last, d).containers[0].Memory; got.RSS != 4096 || got.Usage == 8192 {
+				t.Errorf("%+v", got)
 			}
 		})
 	}

@@ -19,12 +19,8 @@ func (w *work) readAll(f *files, m *measured, above *podSample) {
 
 func (w *work) readOnce(f *files, m *measured, above *podSample) {
 	w.within(m.group, above)
-	quiet := m.group.quiet()
-	if quiet {
-		w.count("memory", m.group.give(f, &m.Sample))
-	}
 	for _, r := range w.s.readers {
-		if !r.detail && !(quiet && r.implied) {
+		if !r.detail {
 			w.count(r.name, r.read(f, m.group, &m.Sample))
 		}
 	}

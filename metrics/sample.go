@@ -25,8 +25,6 @@ type reader struct {
 	name string
 	// detail tells that CRI's stats do without. Such a reader adds to what the others read.
 	detail bool
-	// implied tells that it is what it was where nothing ran in the pod, which holds as much memory.
-	implied bool
 	// keep tells whether it changes while nothing runs.
 	keep keeping
 	read func(f *files, g *group, s *Sample) error
@@ -49,8 +47,8 @@ const (
 // readers lists them in the order of a pass: CPU first, since its time matters most.
 func readers(pageSizes []string) []reader {
 	return []reader{
-		{name: "cpu", implied: true, read: readCPU},
-		{name: "memory", implied: true, read: readMemory},
+		{name: "cpu", read: readCPU},
+		{name: "memory", read: readMemory},
 		{name: "pressure", read: readPressure},
 		{name: "io", detail: true, read: readIO},
 		{name: "cpu", detail: true, keep: keepLong, read: readCPUDetails},

@@ -66,7 +66,9 @@ type Sampler struct {
 	last    *pass         // the newest finished pass
 	wanted  depth         // of the next one
 	running chan struct{} // closed when the pass under way is done; nil when none is
-	closed  bool
+	// detailed is when there was a pass with details.
+	detailed time.Time
+	closed   bool
 }
 
 // states are room for what a source has, used again by whoever asks next.
@@ -217,7 +219,12 @@ func (s *Sampler) run(measure func(prev *pass) *pass, prev *pass, done chan stru
 	next := measure(prev)
 	next.made = time.Now()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.last, s.running = next, nil
+	if next.depth&details != 0 {
+		s.detailed = next.made
+	}
+	wanted := s.detailed
 	close(done)
+	s.mu.Unlock()
+	s.opts.Logs.renew(next, wanted)
 }

@@ -9,8 +9,7 @@ const stillAge = time.Minute
 type keeping int
 
 const (
-	// keepNot is for what others change: pages are written back, and tasks wait, without the
-	// cgroup's own time.
+	// keepNot is for what others change: pages are written back without the cgroup's own time.
 	keepNot keeping = iota
 	// keepSoon is for what others change now and then: limits, zombies that somebody else reaps,
 	// huge pages of a file that is shared. It is renewed after slowAge.
@@ -30,7 +29,7 @@ func (k keeping) age() time.Duration {
 
 // still keeps such details. As long as a cgroup uses no processor time and holds as much memory
 // as before they are what they were, and most containers do nothing most of the time: there
-// half of the files need not be opened.
+// most files need not be opened.
 type still struct {
 	at                                [keepings]time.Time // zero while nothing is kept
 	cpu                               CPU
@@ -39,14 +38,15 @@ type still struct {
 	hugetlb                           []Hugetlb
 }
 
-// see notes whether something ran since the processor time was read before; nil means that it
-// could not be read.
-func (g *group) see(c *CPU) {
+// see notes whether something ran since the processor time was read before; at is before it was read now,
+// and nil means that it could not be.
+func (g *group) see(c *CPU, at time.Time) {
 	if c == nil || g.ran.IsZero() || c.Usage != g.basics.cpu.Usage {
 		g.ran = time.Now()
 	}
+	g.basics.at = time.Time{}
 	if c != nil {
-		g.basics.cpu = *c
+		g.basics.cpu, g.basics.at = *c, at
 	}
 }
 

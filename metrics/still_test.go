@@ -240,14 +240,14 @@ func TestIdleLayer(t *testing.T) {
 func TestIdleDisks(t *testing.T) {
 	g := v1Group()
 	s := &Sample{CPU: &CPU{Usage: 1}}
-	g.see(s.CPU)
+	g.see(s.CPU, time.Now())
 	g.noIO = time.Now().Add(-2 * slowAge)
 	g.ran = g.noIO.Add(-time.Second)
 	if err := readIO(&files{}, g, s); err != nil || s.IO != nil {
 		t.Errorf("%v %v", s.IO, err)
 	}
 	s.CPU.Usage++
-	g.see(s.CPU)
+	g.see(s.CPU, time.Now())
 	if err := readIO(&files{}, g, s); err != nil || s.IO == nil {
 		t.Errorf("something ran, and there is %v, %v", s.IO, err)
 	}

@@ -92,7 +92,7 @@ func New(o Options, workloads Workloads) *Manager {
 		store:     store{o.Engine.Client},
 		tasks:     task.New(o.Engine.Client, o.Config.Containerd.CallTimeout.Duration, o.TaskCalls),
 		workloads: workloads,
-		pods:      index.New("pod sandbox", func(a, b *Sandbox) int { return a.CreatedAt.Compare(b.CreatedAt) }),
+		pods:      index.New("pod sandbox", oldestFirst),
 		byKey:     map[string]*Sandbox{},
 	}
 	if n := o.Config.Pod.MaxConcurrentStarts; n > 0 {

@@ -1,10 +1,12 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -44,6 +46,11 @@ func (s *Sandbox) entry() (index.Entry, error) {
 			RuntimeHandler: s.HandlerName,
 		}
 	})
+}
+
+// oldestFirst is the order of lists.
+func oldestFirst(a, b *Sandbox) int {
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
 }
 
 // Visible lists the pods that clients may see, oldest first. The list is not to be changed.

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -21,12 +22,15 @@ const (
 	quietAfter = 100 * time.Millisecond
 )
 
-// trimmer collects garbage when nobody waits, and gives memory back to the node that a burst of calls
+// trimmer collects garbage between calls, and gives memory back to the node that a burst of them
 // left behind.
-type trimmer struct{ quiet *time.Timer }
+type trimmer struct {
+	calls atomic.Int64 // under way
+	quiet *time.Timer
+}
 
 func newTrimmer() *trimmer {
-	t := &trimmer{time.NewTimer(0)}
+	t := &trimmer{quiet: time.NewTimer(0)}
 	t.quiet.Stop()
 	return t
 }
@@ -42,36 +46,48 @@ func (t *trimmer) run(ctx context.Context) {
 		case <-ticker.C:
 			trim()
 		case <-t.quiet.C:
-			collect()
+			if t.calls.Load() == 0 { // else it begins again with the end of the last one
+				collect()
+			}
 		}
 	}
 }
 
 // unary takes notice of calls that end.
 func (t *trimmer) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	defer t.quiet.Reset(quietAfter)
+	t.calls.Add(1)
+	defer func() {
+		if t.calls.Add(-1) == 0 {
+			t.quiet.Reset(quietAfter)
+		}
+	}()
 	return next(ctx, req)
 }
 
 // trim gives back what has no use. Go's runtime does so too, but keeps a tenth of the largest
 // heap of late, which is much of what a daemon holds that has little to do.
 func trim() {
-	if read("/memory/classes/heap/free:bytes")[0] > trimAbove {
+	if runtimeFigures("/memory/classes/heap/free:bytes")[0] > trimAbove {
 		debug.FreeOSMemory()
 	}
 }
 
-// collect makes room for the next call when half of it is taken: a collection takes as long as the stats of a
+// collect makes room for the next call when little of it is left: a collection takes as long as the stats of a
 // hundred pods, and one that a call sets off goes on beside it.
 func collect() {
-	heap := read("/memory/classes/heap/objects:bytes", "/gc/heap/live:bytes", "/gc/heap/goal:bytes")
-	if used, live, goal := heap[0], heap[1], heap[2]; 2*used > live+goal {
+	heap := runtimeFigures("/memory/classes/heap/objects:bytes", "/gc/heap/live:bytes", "/gc/heap/goal:bytes")
+	if halfTaken(heap[0], heap[1], heap[2]) {
 		runtime.GC()
 	}
 }
 
-// read gives figures of Go's runtime.
-func read(names ...string) []uint64 {
+// halfTaken tells that half of what may be taken between what lives and the goal is. Without
+// collections (GOGC=off) the goal is as large as a number can be.
+func halfTaken(used, live, goal uint64) bool {
+	return goal > live && used > live+(goal-live)/2
+}
+
+func runtimeFigures(names ...string) []uint64 {
 	samples := make([]metrics.Sample, len(names))
 	for i, name := range names {
 		samples[i].Name = name
