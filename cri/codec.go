@@ -9,7 +9,7 @@ import (
 
 // codec is gRPC's protobuf codec, with buffers that fit. gRPC takes one of 1 MiB for any message
 // of more than 32 KiB, clears all of it, and keeps it: for a list of a hundred pods, of 60 KiB,
-// that is more work than the list is.
+// that is more work than the list is. A message is encoded once.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2(protocodec.Name)} }
@@ -22,7 +22,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	}
 	size := proto.Size(m)
 	// A list that fillList made is sent as it is.
-	if wire := []byte(m.ProtoReflect().GetUnknown()); size > 0 && len(wire) == size {
+	if wire := []byte(m.ProtoReflect().GetUnknown()); size > 0 && len(wire) == size && isList(m) {
 		return mem.BufferSlice{mem.NewBuffer(&wire, buffers)}, nil
 	}
 	if mem.IsBelowBufferPoolingThreshold(size) {

@@ -40,6 +40,8 @@ func TestCodec(t *testing.T) {
 		}
 		data.Free()
 	}
+	filled = &runtimeapi.ListContainersResponse{}
+	fillList(filled, []index.Entry{entry, entry})
 	if data, err := c.Marshal(filled); err != nil || &data[0].ReadOnlyData()[0] != &filled.ProtoReflect().GetUnknown()[0] {
 		t.Errorf("a list that is encoded is copied, %v", err)
 	}

@@ -3,6 +3,7 @@ package cri
 import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/index"
 )
@@ -17,6 +18,19 @@ func newBuffers() mem.BufferPool {
 		sizes = append(sizes, size)
 	}
 	return mem.NewTieredBufferPool(sizes...)
+}
+
+// isList knows the answers that fillList is for, and nothing else makes: what they have that is not known to them
+// is in one of the buffers.
+func isList(m proto.Message) bool {
+	switch m.(type) {
+	case *runtimeapi.ListPodSandboxResponse, *runtimeapi.StreamPodSandboxesResponse,
+		*runtimeapi.ListContainersResponse, *runtimeapi.StreamContainersResponse,
+		*runtimeapi.ListPodSandboxStatsResponse, *runtimeapi.StreamPodSandboxStatsResponse,
+		*runtimeapi.ListContainerStatsResponse, *runtimeapi.StreamContainerStatsResponse:
+		return true
+	}
+	return false
 }
 
 // fillList puts entries into a response whose elements are in index.ListField. It encodes to

@@ -14,6 +14,10 @@ import (
 // maxZstdWindow is what zstd --long makes, in bytes. Twice as much is kept for a layer that is unpacked.
 const maxZstdWindow = 128 << 20
 
+// keptZstdWindow is the largest window, in bytes, that waits for the next layer: what zstd makes without --long
+// or --ultra.
+const keptZstdWindow = 8 << 20
+
 // decoders decompress the layers of one pull. Those of zstd have windows of megabytes, which the next
 // layer uses again.
 type decoders struct {
@@ -37,7 +41,7 @@ func (d *decoders) open(r io.Reader) (io.ReadCloser, error) {
 		}
 		return z, nil
 	case isZstd(magic):
-		z, err := d.zstd(buf)
+		z, err := d.zstd(buf, windowOf(buf))
 		if err != nil {
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
@@ -52,34 +56,59 @@ func isZstd(magic []byte) bool {
 		len(magic) == 4 && magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:], []byte{0x2a, 0x4d, 0x18})
 }
 
-func (d *decoders) zstd(r io.Reader) (io.ReadCloser, error) {
+// windowOf is the window that the first frame asks for, 0 where its header does not say that.
+func windowOf(buf *bufio.Reader) uint64 {
+	var h zstd.Header
+	begin, _ := buf.Peek(zstd.HeaderMaxSize)
+	if err := h.Decode(begin); err != nil {
+		return 0
+	}
+	return h.WindowSize
+}
+
+func (d *decoders) zstd(r io.Reader, window uint64) (io.ReadCloser, error) {
+	if window > keptZstdWindow {
+		z, err := newZstd(r)
+		if err != nil {
+			return nil, err
+		}
+		return z.IOReadCloser(), nil
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if n := len(d.idle); n > 0 {
 		z := d.idle[n-1]
 		d.idle = d.idle[:n-1]
-		return lent{z, d}, z.Reset(r)
+		return &lent{z, d}, z.Reset(r)
 	}
+	z, err := newZstd(r)
+	return &lent{z, d}, err
+}
+
+func newZstd(r io.Reader) (*zstd.Decoder, error) {
 	// With the low memory of the default it moves a window of megabytes after each megabyte. Twice
 	// the window is kept instead, so it is bounded. Checksums say nothing that the layer's digests do not.
-	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(false),
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(false),
 		zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderMaxMemory(2*maxZstdWindow), zstd.IgnoreChecksum(true))
-	return lent{z, d}, err
 }
 
-// lent is a decoder that goes back when it is closed, once.
+// lent is a decoder that goes back when it is closed the first time.
 type lent struct {
 	*zstd.Decoder
-	to *decoders
+	to *decoders // nil once it is back
 }
 
-// Close implements io.Closer.
-func (l lent) Close() error {
+// Close implements io.Closer. Nobody may read any more.
+func (l *lent) Close() error {
+	if l.to == nil {
+		return nil
+	}
 	if err := l.Reset(nil); err != nil {
 		return err
 	}
 	l.to.mu.Lock()
 	defer l.to.mu.Unlock()
 	l.to.idle = append(l.to.idle, l.Decoder)
+	l.to = nil
 	return nil
 }

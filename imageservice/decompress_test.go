@@ -1,7 +1,9 @@
 package imageservice
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -27,6 +29,17 @@ func TestDecoders(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
+	var wide bytes.Buffer
+	enc, err := zstd.NewWriter(&wide, zstd.WithWindowSize(32<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(enc, "in a large window"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(enc.Flush(), enc.Close()); err != nil {
+		t.Fatal(err)
+	}
 	long := strings.Repeat("a layer, ", 1<<20)
 	skip := append([]byte{0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 'x'}, packed("after a frame to skip")...)
 	d := &decoders{}
@@ -37,7 +50,7 @@ func TestDecoders(t *testing.T) {
 	}{
 		{packed(long), long, false}, {packed("short"), "short", false}, {packed(long)[:200], "", true},
 		{append(packed("a"), "no frame"...), "", true}, {packed("again"), "again", false}, {skip, "after a frame to skip", false},
-		{zipped.Bytes(), "zipped", false}, {[]byte("plain"), "plain", false}, {nil, "", false}, {[]byte("ab"), "ab", false},
+		{wide.Bytes(), "in a large window", false}, {zipped.Bytes(), "zipped", false}, {[]byte("plain"), "plain", false}, {nil, "", false}, {[]byte("ab"), "ab", false},
 	} {
 		r, err := d.open(bytes.NewReader(x.in))
 		if err != nil {
@@ -47,9 +60,12 @@ func TestDecoders(t *testing.T) {
 		if (err != nil) != x.broken || !x.broken && string(got) != x.want {
 			t.Errorf("%.20q became %.20q, %v", x.in, got, err)
 		}
-		if err := r.Close(); err != nil {
+		if err := errors.Join(r.Close(), r.Close()); err != nil {
 			t.Error(err)
 		}
+	}
+	if got := windowOf(bufio.NewReader(bytes.NewReader(wide.Bytes()))); got != 32<<20 {
+		t.Errorf("a window of %d", got)
 	}
 	if len(d.idle) != 1 {
 		t.Errorf("%d decoders of zstd, want one for all", len(d.idle))
