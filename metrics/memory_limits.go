@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// limitAge is how old the limits of memory may get, as those of CPU do. They are two of the eight
-// files that CRI's stats take from a cgroup, and hardly ever change.
-const limitAge = slowAge
+// limitAge is how old the limits of memory may get: they are two of the eight files that CRI's stats
+// take from a cgroup, hardly ever change, and kubelets ask every ten seconds.
+const limitAge = 30 * time.Second
 
 // memoryLimits are a cgroup's limits of memory and swap, in bytes as in Memory.
 type memoryLimits struct {

@@ -18,15 +18,21 @@ type basics struct {
 	at, stat time.Time
 }
 
+// littleCache is how much page cache, in bytes, matters to nobody.
+const littleCache = 1 << 20
+
 // holds notes whether a cgroup holds as much memory as before, and tells whether it is then also taken to be
-// made up as before: nothing ran since that was read, less than slowAge ago. Others change that, too: the kernel
-// looks for pages that are not used any more, and pages of files may be used by all.
+// made up as before: nothing ran since that was read, not long ago. Others change that, too, but only of the page
+// cache: the kernel looks for pages that are not used any more, and pages of files may be used by all.
 func (g *group) holds(usage uint64) bool {
 	if g.basics.stat.IsZero() || usage != g.basics.memory.Usage {
 		g.moved = time.Now()
 	}
-	since := g.basics.stat.Add(-settleAge)
-	return g.unmoved(since) && time.Since(g.basics.stat) < slowAge
+	age := slowAge
+	if g.basics.memory.Cache < littleCache {
+		age = stillAge
+	}
+	return g.unmoved(g.basics.stat.Add(-settleAge)) && time.Since(g.basics.stat) < age
 }
 
 // unmoved tells that nothing ran since a time, and that no memory came or went.
