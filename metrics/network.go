@@ -22,6 +22,10 @@ type netReader struct {
 	buf []byte
 }
 
+// linkAge is how long a pod with one interface is taken to have no other: those that are added later, if
+// any, are added soon after its start.
+const linkAge = 30 * time.Second
+
 // loopback is where a pod talks to itself, which is no traffic.
 const loopback = "lo"
 
@@ -45,7 +49,7 @@ type network struct {
 // read gives the interfaces in the network namespace at path, without lo. known is what
 // was known of it in the pass before; it is brought up to date.
 // Most pods have one interface: it is asked for alone, which is half the work, and they
-// are listed again after slowAge.
+// are listed again after linkAge.
 func (n *netReader) read(path string, known *network) ([]Interface, error) {
 	if known.nsid == noNsid {
 		id, err := n.number(path)
@@ -54,7 +58,7 @@ func (n *netReader) read(path string, known *network) ([]Interface, error) {
 		}
 		known.nsid = id
 	}
-	if known.link != 0 && time.Since(known.listed) < slowAge {
+	if known.link != 0 && time.Since(known.listed) < linkAge {
 		if ifaces, _, err := n.links(known.nsid, known.link); err == nil && len(ifaces) == 1 {
 			return ifaces, nil
 		}

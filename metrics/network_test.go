@@ -61,7 +61,7 @@ func TestNetReader(t *testing.T) {
 			return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "net1"}, PeerName: "net\xff"})
 		})
 		expect("soon after two more came", "eth9")
-		known.listed = time.Now().Add(-slowAge)
+		known.listed = time.Now().Add(-linkAge)
 		expect("later", "eth9", "net1", "net\uFFFD")
 		change(func() error { return netlink.LinkDel(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "net1"}}) })
 		expect("when they are gone", "eth9")
