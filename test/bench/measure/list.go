@@ -21,7 +21,7 @@ import (
 var list = Measurement{
 	Names: []string{"list"}, Title: "List and stats calls at 100 pods", Loaded: true,
 	Full: Plan{20, 45 * time.Second}, Quick: Plan{3, 6 * time.Second},
-	Least: 4,
+	Least: 8,
 	Run:   runList,
 }
 
