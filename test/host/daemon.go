@@ -40,11 +40,12 @@ func descriptors(_ context.Context, scope Scope, s Snapshot) error {
 }
 
 // transient are goroutines that belong to connections which a test holds open or let go
-// a moment ago, and to what Go and containerd run now and then.
+// a moment ago, and to what Go, containerd and berthd run now and then, after calls.
 var transient = []string{
 	"net/http.(*persistConn)", "net/http.(*conn).serve", "net/http.(*connReader)", "net/http.(*Server)",
 	"google.golang.org/grpc/internal/transport.", "google.golang.org/grpc.(*Server)", "google.golang.org/grpc/internal/grpcsync",
 	"runtime/pprof.", "plugins/gc.(*gcScheduler)", "containerd/v2/plugins/gc.(*gcScheduler)",
+	"main.(*trimmer)",
 }
 
 // goroutines counts the daemon's goroutines by where they were started and wait.
