@@ -40,15 +40,14 @@ func descriptors(_ context.Context, scope Scope, s Snapshot) error {
 }
 
 // transient are goroutines that belong to connections which a test holds open or let go
-// a moment ago, and to what Go, containerd and berthd run now and then, after calls.
+// a moment ago, and to what Go and containerd run now and then.
 var transient = []string{
 	"net/http.(*persistConn)", "net/http.(*conn).serve", "net/http.(*connReader)", "net/http.(*Server)",
 	"google.golang.org/grpc/internal/transport.", "google.golang.org/grpc.(*Server)", "google.golang.org/grpc/internal/grpcsync",
 	"runtime/pprof.", "plugins/gc.(*gcScheduler)", "containerd/v2/plugins/gc.(*gcScheduler)",
-	"main.(*trimmer)",
 }
 
-// goroutines counts the daemon's goroutines by where they were started and wait.
+// goroutines counts the daemon's goroutines by where they were started.
 func goroutines(ctx context.Context, scope Scope, s Snapshot) error {
 	if scope.PID == 0 || scope.Debug == "" {
 		return nil
@@ -71,19 +70,23 @@ func goroutines(ctx context.Context, scope Scope, s Snapshot) error {
 	return parseGoroutines(resp.Body, s)
 }
 
+// outermost is by how many frames goroutines are told apart: what was started, who started it, and by what means.
+const outermost = 3
+
 var (
 	groupHead = regexp.MustCompile(`^(\d+) @`)
 	frame     = regexp.MustCompile(`^#\t0x[0-9a-f]+\t(\S+?)(\+0x[0-9a-f]+)?\s`)
 )
 
 // parseGoroutines reads pprof's text form: groups of "COUNT @ ADDRESSES" followed by
-// frames, the innermost first.
+// frames, the innermost first. The outermost tell one kind from the other: what a goroutine that always runs
+// does at the moment, a collection of garbage for example, makes no other one of it.
 func parseGoroutines(r io.Reader, s Snapshot) error {
 	count, frames := 0, []string(nil)
 	flush := func() {
 		stack := strings.Join(frames, " < ")
 		if count > 0 && len(frames) > 0 && !hasAny(stack, transient) {
-			s["goroutine "+stack] += count
+			s["goroutine "+strings.Join(frames[max(0, len(frames)-outermost):], " < ")] += count
 		}
 		count, frames = 0, nil
 	}

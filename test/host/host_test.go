@@ -85,18 +85,19 @@ func leave(t *testing.T, dir, cgroup string) []string {
 }
 
 func TestParseGoroutines(t *testing.T) {
-	const dump = "goroutine profile: total 4\n" +
-		"3 @ 0x1 0x2\n#\t0x1\tmain.wait+0x10\t/x/main.go:1\n#\t0x2\tmain.run+0x20\t/x/main.go:2\n\n" +
+	const dump = "goroutine profile: total 5\n" +
+		"1 @ 0x1 0x2\n#\t0x1\tos.Open+0x1\t/x/o.go:1\n#\t0x1\tmain.wait+0x10\t/x/main.go:1\n#\t0x2\tmain.run+0x20\t/x/main.go:2\n#\t0x3\tmain.start+0x20\t/x/main.go:3\n\n" +
+		"3 @ 0x1 0x2\n#\t0x1\tmain.wait+0x10\t/x/main.go:1\n#\t0x2\tmain.run+0x20\t/x/main.go:2\n#\t0x3\tmain.start+0x20\t/x/main.go:3\n\n" +
 		"1 @ 0x3\n#\t0x3\tnet/http.(*persistConn).readLoop+0x1\t/x/h.go:1\n"
 	s := Snapshot{}
 	if err := parseGoroutines(strings.NewReader(dump), s); err != nil {
 		t.Fatal(err)
 	}
-	if len(s) != 1 || s["goroutine main.wait < main.run"] != 3 {
+	if len(s) != 1 || s["goroutine main.wait < main.run < main.start"] != 4 {
 		t.Errorf("%v", s)
 	}
-	more := Snapshot{"goroutine main.wait < main.run": 5}
-	if left := more.Since(s); !slices.Equal(left, []string{"goroutine main.wait < main.run (5, were 3)"}) {
+	more := Snapshot{"goroutine main.wait < main.run < main.start": 5}
+	if left := more.Since(s); !slices.Equal(left, []string{"goroutine main.wait < main.run < main.start (5, were 4)"}) {
 		t.Errorf("%q", left)
 	}
 }
