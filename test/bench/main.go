@@ -72,6 +72,10 @@ func run(ctx context.Context, o *options) (err error) {
 	}
 	err = measureAll(ctx, o, e)
 	result.Took = time.Since(began)
+	if ctx.Err() != nil && o.docs != "" {
+		fmt.Fprintf(os.Stderr, "bench: interrupted; what is in %s stays as it was\n", o.docs)
+		o.docs = ""
+	}
 	if len(result.Metrics) > 0 {
 		err = errors.Join(err, o.show(result))
 	}
