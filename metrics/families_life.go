@@ -103,9 +103,9 @@ func berthFamilies() []family {
 				}
 			},
 		},
-		logs("berth_container_log_bytes_total", "Bytes that the container wrote and that reached its log, up to half a minute ago.",
+		logs("berth_container_log_bytes_total", "Bytes that the container wrote and that reached its log, as of half a minute or the scrape before.",
 			func(l *LogUsage) uint64 { return l.Written }),
-		logs("berth_container_log_dropped_bytes_total", "Bytes that the container wrote and that could not be logged, up to half a minute ago.",
+		logs("berth_container_log_dropped_bytes_total", "Bytes that the container wrote and that could not be logged, as of half a minute or the scrape before.",
 			func(l *LogUsage) uint64 { return l.Dropped }),
 	}
 }

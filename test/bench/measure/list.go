@@ -37,7 +37,10 @@ func runList(ctx context.Context, e *Env) (err error) {
 	}
 	return e.rounds(ctx, func(int) error {
 		for _, q := range queries() {
-			wait := q.pause
+			wait := pause
+			if q.fresh {
+				wait = aging
+			}
 			err := e.among(ctx, sides, func(s *side.Side) error {
 				if q.fresh && e.Quick && s.Name == report.Floor {
 					return nil
@@ -62,9 +65,8 @@ func runList(ctx context.Context, e *Env) (err error) {
 // query is a call that lists; it returns how many entries came.
 type query struct {
 	name, title string
-	repeat      int           // how often it is made in a round
-	pause       time.Duration // before each side
-	fresh       bool          // what was found out a second ago is not to be the answer
+	repeat      int  // how often it is made in a round
+	fresh       bool // what was found out a second ago is not to be the answer
 	call        func(ctx context.Context, s *side.Side) (int, error)
 }
 
@@ -73,19 +75,19 @@ const aging = 1100 * time.Millisecond
 
 func queries() []query {
 	return []query{
-		{"pods", "ListPodSandbox", 5, pause, false, func(ctx context.Context, s *side.Side) (int, error) {
+		{"pods", "ListPodSandbox", 5, false, func(ctx context.Context, s *side.Side) (int, error) {
 			r, err := s.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
 			return len(r.GetItems()), err
 		}},
-		{"containers", "ListContainers", 5, pause, false, func(ctx context.Context, s *side.Side) (int, error) {
+		{"containers", "ListContainers", 5, false, func(ctx context.Context, s *side.Side) (int, error) {
 			r, err := s.Runtime.ListContainers(ctx, &runtimeapi.ListContainersRequest{})
 			return len(r.GetContainers()), err
 		}},
-		{"container-stats", "ListContainerStats", 1, aging, true, func(ctx context.Context, s *side.Side) (int, error) {
+		{"container-stats", "ListContainerStats", 1, true, func(ctx context.Context, s *side.Side) (int, error) {
 			r, err := s.Runtime.ListContainerStats(ctx, &runtimeapi.ListContainerStatsRequest{})
 			return len(r.GetStats()), err
 		}},
-		{"pod-stats", "ListPodSandboxStats", 1, aging, true, func(ctx context.Context, s *side.Side) (int, error) {
+		{"pod-stats", "ListPodSandboxStats", 1, true, func(ctx context.Context, s *side.Side) (int, error) {
 			r, err := s.Runtime.ListPodSandboxStats(ctx, &runtimeapi.ListPodSandboxStatsRequest{})
 			return len(r.GetStats()), err
 		}},
