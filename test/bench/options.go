@@ -28,6 +28,7 @@ type options struct {
 	profile   string
 	from      string
 	strict    bool
+	began     int64
 
 	args []string
 }
@@ -55,6 +56,7 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.profile, "profile", "", "measure nothing; write CPU profiles and what strace sees of a pod cycle into this directory")
 	flags.StringVar(&o.from, "from", "", "measure nothing; show what an earlier run has written with --json")
 	flags.BoolVar(&o.strict, "strict", false, "fail when a target is missed")
+	flags.Int64Var(&o.began, "began", 0, "seconds since 1970 of when the time began in which a whole run has to be over; make's build counts")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -77,12 +79,27 @@ func parse(args []string) (*options, error) {
 
 func allSides() []string { return []string{side.Berth, side.External, side.Containerd} }
 
-// budget is how long a run may take before it hurries.
-func (o *options) budget() time.Duration {
+// A schedule is how the time of a whole run is spent: end is when it has to be over, plans
+// how much of that the rounds take as planned, and last how much what is left may take when
+// there is only time for one round each.
+type schedule struct{ end, plans, last time.Duration }
+
+func (o *options) schedule() schedule {
 	if o.quick {
-		return 80 * time.Second
+		return schedule{end: 110 * time.Second, plans: 60 * time.Second, last: 35 * time.Second}
 	}
-	return 9 * time.Minute
+	return schedule{end: 14 * time.Minute, plans: 8 * time.Minute, last: 5 * time.Minute}
+}
+
+// pace says by how much the plans have to be shortened by a run that measures from now on,
+// and when it is late. Building everything takes minutes the first time.
+func (o *options) pace(now time.Time) (pace float64, late time.Time) {
+	s, began := o.schedule(), now
+	if o.began > 0 {
+		began = time.Unix(o.began, 0)
+	}
+	lost := now.Sub(began)
+	return max(0.1, 1-lost.Seconds()/s.plans.Seconds()), began.Add(s.end - s.last)
 }
 
 // check refuses measurements that do not exist.
@@ -128,9 +145,15 @@ func (o *options) show(r *report.Result) error {
 	return errors.Join(errs...)
 }
 
-// command is how this run was started, for the record.
+// command is how this run was started, for the record: without --began, which is make's.
 func (o *options) command() string {
-	return strings.Join(append([]string{"go run ./test/bench"}, o.args...), " ")
+	words := []string{"go run ./test/bench"}
+	for i, arg := range o.args {
+		if arg != "--began" && (i == 0 || o.args[i-1] != "--began") {
+			words = append(words, arg)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 func names() string {

@@ -49,7 +49,7 @@ func busyboxLayer(path string) (v1.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := skeleton()
+	files := Skeleton()
 	files = append(files, File{Path: "bin/busybox", Mode: 0o755, Body: binary})
 	for _, name := range names {
 		if name != "busybox" {
@@ -59,8 +59,9 @@ func busyboxLayer(path string) (v1.Layer, error) {
 	return Layer(files)
 }
 
-// skeleton is everything in the root filesystem that is no program.
-func skeleton() []File {
+// Skeleton is everything in the root filesystem of a small image that is no program:
+// directories, and the users and groups of the official busybox image.
+func Skeleton() []File {
 	dir := func(path string) File { return File{Path: path + "/", Type: tar.TypeDir} }
 	text := func(path string, lines ...string) File {
 		return File{Path: path, Body: []byte(strings.Join(lines, "\n") + "\n")}

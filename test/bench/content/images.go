@@ -4,22 +4,20 @@ package content
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
-	"path/filepath"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"runtime"
 
 	"github.com/google/go-containerregistry/pkg/compression"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/berth-run/berth/test/images"
 	"github.com/berth-run/berth/test/registry"
 )
 
-// Images that pods are run from: Workload has busybox and /workload, Pause is what
-// containerd's CRI plugin needs for its sandboxes.
+// Images that pods are run from: Workload has Program and true, Pause is what containerd's
+// CRI plugin needs for its sandboxes.
 const (
 	Workload = "berth.test/bench:1"
 	Pause    = "berth.test/bench-pause:1"
@@ -30,30 +28,11 @@ const Program = "/workload"
 
 // PushBase puts Workload and Pause into the registry.
 func PushBase(reg *registry.Registry) error {
-	set, err := images.New()
+	workload, err := workloadImage()
 	if err != nil {
 		return err
 	}
-	busybox, err := set.Busybox()
-	if err != nil {
-		return err
-	}
-	program, err := buildWorkload()
-	if err != nil {
-		return err
-	}
-	layer, err := images.Layer([]images.File{{Path: Program[1:], Mode: 0o755, Body: program}})
-	if err != nil {
-		return err
-	}
-	workload, err := images.Build(images.Spec{
-		Base: busybox, Layers: []v1.Layer{layer},
-		Config: v1.Config{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{Program, "pause"}},
-	})
-	if err != nil {
-		return err
-	}
-	pause, err := set.PauseAs("bench")
+	pause, err := pauseImage()
 	if err != nil {
 		return err
 	}
@@ -63,24 +42,42 @@ func PushBase(reg *registry.Registry) error {
 	return reg.Push(Workload, workload)
 }
 
-func buildWorkload() ([]byte, error) {
-	root, err := images.Root()
+func workloadImage() (v1.Image, error) {
+	nothing, err := compile(sourceTrue)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "bench-workload-")
+	workload, err := buildWorkload()
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "workload")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -buildid=", "-o", path, "./test/bench/workload")
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building the workload: %w: %s", err, out)
+	base, err := images.Layer(append(images.Skeleton(), images.File{Path: "bin/true", Mode: 0o755, Body: nothing}))
+	if err != nil {
+		return nil, err
 	}
-	return os.ReadFile(path)
+	top, err := images.Layer([]images.File{{Path: Program[1:], Mode: 0o755, Body: workload}})
+	if err != nil {
+		return nil, err
+	}
+	return images.Build(images.Spec{
+		Layers: []v1.Layer{base, top},
+		Config: v1.Config{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{Program, "pause"}},
+	})
+}
+
+func pauseImage() (v1.Image, error) {
+	pause, err := compile(sourcePause)
+	if err != nil {
+		return nil, err
+	}
+	layer, err := images.Layer([]images.File{{Path: "pause", Mode: 0o755, Body: pause}})
+	if err != nil {
+		return nil, err
+	}
+	return images.Build(images.Spec{
+		Layers: []v1.Layer{layer},
+		Config: v1.Config{Entrypoint: []string{"/pause"}, User: "65535:65535"},
+	})
 }
 
 // Shape is what an image to pull is made of.
@@ -115,25 +112,37 @@ func (s Shape) Push(reg *registry.Registry, comp string) error {
 		options = append(options, tarball.WithCompression(compression.ZStd),
 			tarball.WithMediaType(types.OCILayerZStd), tarball.WithCompressionLevel(3))
 	}
-	spec := images.Spec{}
-	for l := range s.Layers {
-		var files []images.File
-		for f := range s.Files {
-			files = append(files, images.File{
-				Path: fmt.Sprintf("d%d/l%d-f%d", f%100, l, f), Body: halfNoise(uint64(l)<<32|uint64(f), s.Size),
-			})
-		}
-		layer, err := images.Layer(files, options...)
-		if err != nil {
+	layers := make([]v1.Layer, s.Layers)
+	var g errgroup.Group
+	g.SetLimit(runtime.NumCPU())
+	for n := range layers {
+		g.Go(func() (err error) {
+			if layers[n], err = images.Layer(s.files(n), options...); err != nil {
+				return err
+			}
+			_, err = layers[n].Digest() // compresses it, which takes most of the time
 			return err
-		}
-		spec.Layers = append(spec.Layers, layer)
+		})
 	}
-	img, err := images.Build(spec)
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	img, err := images.Build(images.Spec{Layers: layers})
 	if err != nil {
 		return err
 	}
 	return reg.Push(s.Ref(comp), img)
+}
+
+// files are those of a layer.
+func (s Shape) files(layer int) []images.File {
+	files := make([]images.File, s.Files)
+	for n := range files {
+		files[n] = images.File{
+			Path: fmt.Sprintf("d%d/l%d-f%d", n%100, layer, n), Body: halfNoise(uint64(layer)<<32|uint64(n), s.Size),
+		}
+	}
+	return files
 }
 
 // halfNoise compresses about as well as programs do: every other 32 bytes are zero.

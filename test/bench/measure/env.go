@@ -53,6 +53,8 @@ type Env struct {
 	Quick  bool
 	// Rounds replaces those of the plans when it is not zero.
 	Rounds int
+	// Pace is the part of the plans for which there is time; zero is all of them.
+	Pace float64
 	// Deadline is when the run has taken so long that one round of everything that is left
 	// has to do, or its Least. Zero is never.
 	Deadline time.Time
@@ -95,6 +97,10 @@ func (e *Env) plan() Plan {
 	plan := e.current.Full
 	if e.Quick && e.current.Quick.Rounds > 0 {
 		plan = e.current.Quick
+	}
+	if e.Pace > 0 && e.Pace < 1 {
+		plan.Rounds = max(min(plan.Rounds, 2), int(float64(plan.Rounds)*e.Pace))
+		plan.Limit = time.Duration(float64(plan.Limit) * e.Pace)
 	}
 	if e.Rounds > 0 {
 		plan = Plan{Rounds: e.Rounds, Limit: time.Hour}

@@ -29,6 +29,8 @@ func TestRounds(t *testing.T) {
 		"as planned":          {Env{}, Plan{5, time.Minute}, 0, 5},
 		"two at least":        {Env{}, Plan{5, time.Millisecond}, 10 * time.Millisecond, 2},
 		"asked for":           {Env{Rounds: 7}, Plan{5, time.Nanosecond}, time.Millisecond, 7},
+		"at half the pace":    {Env{Pace: 0.5}, Plan{9, time.Minute}, 0, 4},
+		"two at any pace":     {Env{Pace: 0.1}, Plan{9, time.Minute}, 0, 2},
 		"one when it is late": {Env{Deadline: time.Now()}, Plan{5, time.Minute}, 0, 1},
 	} {
 		if got := count(c.env, c.plan, c.each); got != c.want {

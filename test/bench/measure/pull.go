@@ -34,12 +34,15 @@ func runPull(ctx context.Context, e *Env) error {
 		shapes, compressions = shapes[1:2], compressions[:1]
 	}
 	for _, shape := range shapes {
+		e.logf("pull: making images of %s", shape.Title)
+		var g errgroup.Group
 		for _, comp := range compressions {
-			// One image at a time: the registry keeps them in memory.
-			e.logf("pull: making the image %s", shape.Ref(comp))
-			if err := shape.Push(e.Host.Registry, comp); err != nil {
-				return err
-			}
+			g.Go(func() error { return shape.Push(e.Host.Registry, comp) })
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		for _, comp := range compressions {
 			if err := pullShape(ctx, e, shape, comp); err != nil {
 				return err
 			}
