@@ -86,12 +86,14 @@ func (m *Manager) NeedRunning(id, purpose string) (*Container, error) {
 
 // exec is one command in a container, from its FIFOs to their removal.
 func (m *Manager) exec(ctx context.Context, c *Container, cmd []string, streams streaming.IO, patient bool) (uint32, error) {
+	release := m.primer.Hold()
+	defer release()
 	process, err := m.execProcess(ctx, c, cmd, streams.TTY)
 	if err != nil {
 		return 0, err
 	}
 	e := &execution{m: m, c: c, id: execID(), cmd: cmd, process: process, streams: streams, patient: patient, started: make(chan struct{}), over: make(chan struct{})}
-	e.caller, e.drain = ctx, m.Config.Container.ExecDrainTimeout.Duration
+	e.unprime, e.caller, e.drain = release, ctx, m.Config.Container.ExecDrainTimeout.Duration
 	defer close(e.over)
 	plan := m.planOf("Exec", e.plan(), nil)
 	// What is begun comes to its end, whatever becomes of the caller.

@@ -36,6 +36,7 @@ type execution struct {
 	patient bool // drain counts from when output last moved
 	moved   movement
 	caller  context.Context // its end is the command's
+	unprime func()          // no process has to be moved any more
 
 	fifos   cio.IO
 	pid     uint32
@@ -112,6 +113,7 @@ func (e *execution) start(ctx context.Context) (err error) {
 	if e.pid, err = e.m.tasks.Start(ctx, e.c.ID, e.id); err != nil {
 		return fmt.Errorf("start command %q in %s: %w", e.cmd, e.c.Name(), classify(err))
 	}
+	e.unprime()
 	close(e.started)
 	return nil
 }

@@ -60,6 +60,7 @@ type Manager struct {
 	flights flight.Group
 	slots   chan struct{}
 	users   userCache
+	primer  *cgroup.Primer
 
 	mu    sync.Mutex
 	byKey map[string]*Container
@@ -83,6 +84,7 @@ func New(o Options) *Manager {
 		byKey:   map[string]*Container{},
 		byPod:   map[string]map[string]*Container{},
 		began:   time.Now(),
+		primer:  o.Cgroups.NewPrimer(),
 	}
 	if n := o.Config.Container.MaxConcurrentStarts; n > 0 {
 		m.slots = make(chan struct{}, n)

@@ -56,6 +56,7 @@ func (m *Manager) start(ctx context.Context, c *Container, call *flight.Call) er
 	if !c.Pod.Ready() {
 		return precondition("%s: its pod sandbox %s is not ready", c.Name(), c.Pod.ID)
 	}
+	defer m.primer.Hold()()
 	c.set(func() { c.exited, c.cleaned = make(chan struct{}), make(chan struct{}) })
 	if err := m.planOf("StartContainer", m.startPlan(c), call.SetStage).Up(ctx); err != nil {
 		m.failStart(c, err)
