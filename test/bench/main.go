@@ -62,7 +62,7 @@ func run(ctx context.Context, o *options) (err error) {
 	}()
 	e := &measure.Env{Host: host, Result: result, Quick: o.quick, Rounds: o.rounds, Pods: o.pods}
 	if len(o.only) == 0 {
-		e.Pace, e.Deadline = o.pace(began)
+		e.Schedule = o.schedule(began)
 	}
 	if err := bringUp(ctx, o, e); err != nil {
 		return err

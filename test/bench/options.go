@@ -79,27 +79,23 @@ func parse(args []string) (*options, error) {
 
 func allSides() []string { return []string{side.Berth, side.External, side.Containerd} }
 
-// A schedule is how the time of a whole run is spent: end is when it has to be over, plans
-// how much of that the rounds take as planned, and last how much what is left may take when
-// there is only time for one round each.
-type schedule struct{ end, plans, last time.Duration }
-
-func (o *options) schedule() schedule {
+// schedule is how the time of a whole run is spent that measures from now on. What is done before a
+// measurement, such as building everything, is time lost for it.
+func (o *options) schedule(now time.Time) measure.Schedule {
+	// Of total, the rounds take plans when nothing is in a hurry; what comes last takes rest when there is
+	// only time for one round each, and tidying up takes tail.
+	total, plans, rest, tail := 14*time.Minute, 8*time.Minute, 7*time.Minute, 90*time.Second
 	if o.quick {
-		return schedule{end: 110 * time.Second, plans: 60 * time.Second, last: 35 * time.Second}
+		total, plans, rest, tail = 115*time.Second, 60*time.Second, 40*time.Second, 10*time.Second
 	}
-	return schedule{end: 14 * time.Minute, plans: 8 * time.Minute, last: 5 * time.Minute}
-}
-
-// pace says by how much the plans have to be shortened by a run that measures from now on,
-// and when it is late. Building everything takes minutes the first time.
-func (o *options) pace(now time.Time) (pace float64, late time.Time) {
-	s, began := o.schedule(), now
+	began := now
 	if o.began > 0 {
 		began = time.Unix(o.began, 0)
 	}
-	lost := now.Sub(began)
-	return max(0.1, 1-lost.Seconds()/s.plans.Seconds()), began.Add(s.end - s.last)
+	return measure.Schedule{
+		Pace: max(0.1, 1-now.Sub(began).Seconds()/plans.Seconds()),
+		Late: began.Add(total - rest), End: began.Add(total - tail),
+	}
 }
 
 // check refuses measurements that do not exist.

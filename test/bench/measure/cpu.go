@@ -16,7 +16,7 @@ import (
 // | cpu.machine | the same by /proc/stat, without the benchmark itself: with the kernel's own threads, and with everything else that runs on the machine |
 var cpu = Measurement{
 	Names: []string{"cpu"}, Title: "CPU time of a pod's start and teardown",
-	Full: Plan{8, 40 * time.Second}, Quick: Plan{3, 6 * time.Second},
+	Full: Plan{8, 32 * time.Second}, Quick: Plan{3, 6 * time.Second},
 	Run: func(ctx context.Context, e *Env) error {
 		return e.rounds(ctx, func(int) error {
 			return e.interleaved(ctx, func(s *side.Side) error { return cpuBatch(ctx, e, s) })

@@ -4,6 +4,7 @@ package measure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -45,6 +46,19 @@ func All() []Measurement {
 	}
 }
 
+// Schedule is how much time a whole run has.
+type Schedule struct {
+	// Pace is the part of the plans for which there is time; zero is all of them.
+	Pace float64
+	// Late is when one round of everything that is left has to do, or its Least.
+	Late time.Time
+	// End is when no further measurement begins.
+	End time.Time
+}
+
+// passed tells whether a moment that has been set has come.
+func passed(moment time.Time) bool { return !moment.IsZero() && time.Now().After(moment) }
+
 // Env is what a measurement works with.
 type Env struct {
 	Host   *side.Host
@@ -53,11 +67,8 @@ type Env struct {
 	Quick  bool
 	// Rounds replaces those of the plans when it is not zero.
 	Rounds int
-	// Pace is the part of the plans for which there is time; zero is all of them.
-	Pace float64
-	// Deadline is when the run has taken so long that one round of everything that is left
-	// has to do, or its Least. Zero is never.
-	Deadline time.Time
+	// Schedule of a whole run; the zero one leaves all the time there is.
+	Schedule Schedule
 	// Pods is how many idle pods a loaded side has.
 	Pods int
 
@@ -66,8 +77,13 @@ type Env struct {
 	rng     *rand.Rand
 }
 
-// Measure runs a measurement, with or without idle pods as it wants them.
+// Measure runs a measurement, with or without idle pods as it wants them, if there is time for it.
 func (e *Env) Measure(ctx context.Context, m Measurement) error {
+	if passed(e.Schedule.End) {
+		e.logf("%s: left out, for the run has taken too long", m.Names[0])
+		e.Result.Fail(m.Names[0], "every side", errNoTime)
+		return nil
+	}
 	e.current = m
 	if e.rng == nil {
 		e.rng = rand.New(rand.NewPCG(1, 2))
@@ -86,6 +102,8 @@ func (e *Env) Measure(ctx context.Context, m Measurement) error {
 	return err
 }
 
+var errNoTime = errors.New("left out, for the run has taken too long; --only measures it alone")
+
 // Finish takes away what measurements share.
 func (e *Env) Finish(ctx context.Context) error { return e.depopulate(context.WithoutCancel(ctx)) }
 
@@ -98,9 +116,9 @@ func (e *Env) plan() Plan {
 	if e.Quick && e.current.Quick.Rounds > 0 {
 		plan = e.current.Quick
 	}
-	if e.Pace > 0 && e.Pace < 1 {
-		plan.Rounds = max(min(plan.Rounds, 2), int(float64(plan.Rounds)*e.Pace))
-		plan.Limit = time.Duration(float64(plan.Limit) * e.Pace)
+	if pace := e.Schedule.Pace; pace > 0 && pace < 1 {
+		plan.Rounds = max(min(plan.Rounds, 2), int(float64(plan.Rounds)*pace))
+		plan.Limit = time.Duration(float64(plan.Limit) * pace)
 	}
 	if e.Rounds > 0 {
 		plan = Plan{Rounds: e.Rounds, Limit: time.Hour}
@@ -118,7 +136,7 @@ func (e *Env) rounds(ctx context.Context, fn func(round int) error) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		late := e.Rounds == 0 && !e.Deadline.IsZero() && time.Now().After(e.Deadline)
+		late := e.Rounds == 0 && passed(e.Schedule.Late)
 		if (round > 1 && time.Since(began) > plan.Limit) || (round >= max(1, e.current.Least) && late) {
 			e.logf("%s: %d of %d rounds in %s", e.current.Names[0], round, plan.Rounds, time.Since(began).Round(time.Second))
 			break

@@ -29,13 +29,27 @@ func TestRounds(t *testing.T) {
 		"as planned":          {Env{}, Plan{5, time.Minute}, 0, 5},
 		"two at least":        {Env{}, Plan{5, time.Millisecond}, 10 * time.Millisecond, 2},
 		"asked for":           {Env{Rounds: 7}, Plan{5, time.Nanosecond}, time.Millisecond, 7},
-		"at half the pace":    {Env{Pace: 0.5}, Plan{9, time.Minute}, 0, 4},
-		"two at any pace":     {Env{Pace: 0.1}, Plan{9, time.Minute}, 0, 2},
-		"one when it is late": {Env{Deadline: time.Now()}, Plan{5, time.Minute}, 0, 1},
+		"at half the pace":    {Env{Schedule: Schedule{Pace: 0.5}}, Plan{9, time.Minute}, 0, 4},
+		"two at any pace":     {Env{Schedule: Schedule{Pace: 0.1}}, Plan{9, time.Minute}, 0, 2},
+		"one when it is late": {Env{Schedule: Schedule{Late: time.Now()}}, Plan{5, time.Minute}, 0, 1},
 	} {
 		if got := count(c.env, c.plan, c.each); got != c.want {
 			t.Errorf("%s: %d rounds, want %d", name, got, c.want)
 		}
+	}
+}
+
+// A run that has taken too long leaves out what is left, and says so.
+func TestNoTime(t *testing.T) {
+	e := &Env{Result: &report.Result{}, Schedule: Schedule{End: time.Now().Add(-time.Second)}}
+	if err := e.Measure(t.Context(), Measurement{Names: []string{"test"}, Run: func(context.Context, *Env) error {
+		t.Error("measured")
+		return nil
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if f := e.Result.Failures; len(f) != 1 || f[0].Measurement != "test" {
+		t.Errorf("%v", f)
 	}
 }
 

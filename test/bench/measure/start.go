@@ -27,7 +27,7 @@ var (
 	}
 	startHost = Measurement{
 		Names: []string{"starthost"}, Title: "a pod with host network, one at a time",
-		Full: Plan{60, 35 * time.Second}, Quick: Plan{10, 5 * time.Second},
+		Full: Plan{60, 30 * time.Second}, Quick: Plan{10, 5 * time.Second},
 		Run: func(ctx context.Context, e *Env) error {
 			return cycles(ctx, e, pod.Spec{HostNetwork: true}, "host", "with host network")
 		},
