@@ -1,25 +1,31 @@
 package cgroup
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"k8s.io/klog/v2"
 )
 
-// Primer makes it quick to put a process into a cgroup, which the OCI runtime does at every start of a
-// container and at every exec.
+// Primer makes it quick to put a process into a cgroup, as OCI runtimes do with every container's first
+// process, and with a command in a container where there is no cgroup v2 that it could be born into.
 //
-// The kernel has one lock for moving processes (cgroup_threadgroup_rwsem) that costs its readers, fork and
-// exit, nothing as long as nobody writes. The first writer after a pause pays for that with an RCU grace
-// period, 5 to 12 ms; those that come before the next one is over pay nothing. Who knows that a
-// container is about to start therefore takes the lock beforehand, by moving itself to where it
-// is: then the wait is over when the OCI runtime has loaded, rather than beginning there.
+// The kernel has one lock for moving processes (cgroup_threadgroup_rwsem). It costs those who only read it,
+// by fork, exec or exit, next to nothing as long as nobody writes; the first writer after a pause pays for
+// that with an RCU grace period, some milliseconds, and whoever comes before the next one is over
+// pays nothing. Who knows that a container is about to start therefore takes the lock beforehand,
+// by moving itself to where it is: then that wait is over when the OCI runtime gets there, instead of
+// beginning there. What it costs others is what the runtime's own move costs them anyway. With the
+// cgroup mount option favordynmods there is nothing to wait for, and nothing to gain.
 //
 // It is safe for concurrent use. A nil Primer does nothing, nor does one that may not write to its cgroup.
 type Primer struct {
@@ -28,23 +34,25 @@ type Primer struct {
 	mu      sync.Mutex
 	holders int
 	running bool
+	failed  sync.Once
 }
 
 const (
-	// primeAgain is how long after taking the lock it is taken again: a grace period, as long as one
-	// takes here, but no longer than this.
-	primeAgain = 8 * time.Millisecond
-	// primeWaited is what tells a wait for a grace period from none.
+	// primeSoonest and primeLatest bound how long after taking the lock it is taken again, which is half
+	// of how long one had to wait for it: that is one grace period or two, and it stays cheap for one.
+	primeSoonest = time.Millisecond
+	primeLatest  = 5 * time.Millisecond
+	// primeWaited tells a wait for a grace period from none.
 	primeWaited = 2 * time.Millisecond
 	// primeFor bounds a Hold, whatever its holder waits for.
-	primeFor = 2 * time.Second
+	primeFor = time.Second
 )
 
 // NewPrimer makes a Primer that moves this process to the cgroup it is in.
-func (h *Host) NewPrimer() *Primer { return &Primer{take: h.stay} }
+func (h *Host) NewPrimer() *Primer { return &Primer{take: (&stayer{host: h}).stay} }
 
-// Hold has the lock taken now, in the background, and again and again until release is called, which may be
-// more than once, or for two seconds.
+// Hold has the lock taken in the background, now and again and again until release is called, which may
+// be more than once, or for a second.
 func (p *Primer) Hold() (release func()) {
 	if p == nil {
 		return func() {}
@@ -67,13 +75,17 @@ func (p *Primer) Hold() (release func()) {
 
 // run takes the lock until nobody holds the Primer any more.
 func (p *Primer) run() {
-	for pause := primeAgain; ; {
+	for pause := primeLatest; ; {
 		began := time.Now()
 		err := p.take()
 		if took := time.Since(began); took > primeWaited {
-			pause = min(took, primeAgain)
+			pause = min(max(took/2, primeSoonest), pause)
 		}
-		if err == nil {
+		if err != nil {
+			p.failed.Do(func() {
+				klog.V(2).InfoS("Cannot prepare moves between cgroups; containers start a little later", "err", err)
+			})
+		} else {
 			time.Sleep(pause)
 		}
 		if p.over(err) {
@@ -89,53 +101,91 @@ func (p *Primer) over(err error) bool {
 	return !p.running
 }
 
-// stay moves this process to the cgroup that it is in. Which one that is is asked every time, so as not
-// to take it back from where somebody else has put it.
-func (h *Host) stay() error {
+// stayer moves this process to the cgroup that it is in.
+type stayer struct {
+	host *Host
+	// known is a cgroup.procs file in which this process has been found. In a container the path of a cgroup
+	// can lead to another one.
+	known string
+}
+
+// stay moves this process. Nobody else moves a daemon that has started: if somebody did in this very
+// moment, stay would take that back.
+func (s *stayer) stay() error {
 	text, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return err
 	}
-	dir, err := h.plainest(string(text))
-	if err != nil {
-		return err
+	errs := []error{fmt.Errorf("no cgroup of this process is below %s: %w", s.host.Root, errdefs.ErrNotFound)}
+	for _, dir := range s.host.own(string(text)) {
+		err := s.join(filepath.Join(dir, "cgroup.procs"))
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "cgroup.procs"), os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString("0") // whoever writes
-	return errors.Join(err, f.Close())
+	return errors.Join(errs...)
 }
 
-// plainest is the directory of the cgroup in /proc/<pid>/cgroup that has the fewest controllers, each of
-// which takes part in a move.
-func (h *Host) plainest(text string) (string, error) {
+func (s *stayer) join(procs string) error {
+	f, err := os.OpenFile(procs, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if procs != s.known {
+		if !lists(f, os.Getpid()) {
+			return fmt.Errorf("this process is not in %s: %w", procs, errdefs.ErrNotFound)
+		}
+		s.known = procs
+	}
+	_, err = f.WriteString("0") // the process that writes
+	return err
+}
+
+// lists says that there is a line with the number.
+func lists(r io.Reader, pid int) bool {
+	want := strconv.Itoa(pid)
+	for s := bufio.NewScanner(r); s.Scan(); {
+		if s.Text() == want {
+			return true
+		}
+	}
+	return false
+}
+
+// own are the directories of the cgroups in /proc/<pid>/cgroup. Those without resource controllers
+// come first: nothing depends on being in them.
+func (h *Host) own(text string) []string {
 	dirs := map[string]string{}
 	for line := range strings.Lines(text) {
 		f := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
-		if len(f) != 3 {
+		if len(f) != 3 || strings.Contains(f[2], "/..") { // outside of what this cgroup namespace shows
 			continue
 		}
-		mount := h.Root
-		switch {
-		case f[1] == "" && h.Mode == Hybrid:
-			mount = filepath.Join(h.Root, "unified")
-		case f[1] != "":
-			name, _, _ := strings.Cut(f[1], ",")
-			if mount = h.Controllers[name]; mount == "" {
-				continue
-			}
-			f[1] = name
-		case h.Mode == Legacy:
-			continue // not mounted
+		name, _, _ := strings.Cut(f[1], ",")
+		if mount := h.mount(name); mount != "" {
+			dirs[name] = filepath.Join(mount, f[2])
 		}
-		dirs[f[1]] = filepath.Join(mount, f[2])
 	}
+	var out []string
 	for _, name := range []string{"", "name=systemd", "pids", "memory"} {
 		if dir := dirs[name]; dir != "" {
-			return dir, nil
+			out = append(out, dir)
 		}
 	}
-	return "", fmt.Errorf("no cgroup of this process is below %s: %w", h.Root, errdefs.ErrNotFound)
+	return out
+}
+
+// mount is where a v1 controller, or "" for v2, is mounted; empty if it is not.
+func (h *Host) mount(controller string) string {
+	switch {
+	case controller != "":
+		return h.Controllers[controller]
+	case h.Mode == Unified:
+		return h.Root
+	case h.Mode == Hybrid:
+		return filepath.Join(h.Root, "unified")
+	}
+	return ""
 }

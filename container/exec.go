@@ -10,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"k8s.io/klog/v2"
 
+	"github.com/berth-run/berth/cgroup"
 	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/cri/streaming"
 	"github.com/berth-run/berth/flight"
@@ -86,7 +87,7 @@ func (m *Manager) NeedRunning(id, purpose string) (*Container, error) {
 
 // exec is one command in a container, from its FIFOs to their removal.
 func (m *Manager) exec(ctx context.Context, c *Container, cmd []string, streams streaming.IO, patient bool) (uint32, error) {
-	release := m.primer.Hold()
+	release := m.primeExec()
 	defer release()
 	process, err := m.execProcess(ctx, c, cmd, streams.TTY)
 	if err != nil {
@@ -105,6 +106,15 @@ func (m *Manager) exec(ctx context.Context, c *Container, cmd []string, streams 
 		klog.FromContext(ctx).Error(err, "Cannot tidy up after a command", "id", c.ID, "exec", e.id)
 	}
 	return e.code, nil
+}
+
+// primeExec prepares the move of a command's process into the container's cgroup, which
+// OCI runtimes spare themselves on cgroup v2: there a process is born where it belongs.
+func (m *Manager) primeExec() (release func()) {
+	if m.Cgroups.Mode == cgroup.Unified {
+		return func() {}
+	}
+	return m.primer.Hold()
 }
 
 // execProcess is the container's own process with another command.

@@ -113,7 +113,9 @@ func (e *execution) start(ctx context.Context) (err error) {
 	if e.pid, err = e.m.tasks.Start(ctx, e.c.ID, e.id); err != nil {
 		return fmt.Errorf("start command %q in %s: %w", e.cmd, e.c.Name(), classify(err))
 	}
-	e.unprime()
+	if e.unprime != nil {
+		e.unprime()
+	}
 	close(e.started)
 	return nil
 }

@@ -61,7 +61,7 @@ func run(ctx context.Context, o *options) (err error) {
 		}
 	}()
 	e := &measure.Env{Host: host, Result: result, Quick: o.quick, Rounds: o.rounds, Pods: o.pods}
-	if len(o.only) == 0 {
+	if len(o.only) == 0 && o.rounds == 0 {
 		e.Schedule = o.schedule(began)
 	}
 	if err := bringUp(ctx, o, e); err != nil {
@@ -72,8 +72,8 @@ func run(ctx context.Context, o *options) (err error) {
 	}
 	err = measureAll(ctx, o, e)
 	result.Took = time.Since(began)
-	if ctx.Err() != nil && o.docs != "" {
-		fmt.Fprintf(os.Stderr, "bench: interrupted; what is in %s stays as it was\n", o.docs)
+	if o.docs != "" && (ctx.Err() != nil || errors.Is(err, measure.ErrNoTime)) {
+		fmt.Fprintf(os.Stderr, "bench: this run is not complete; what is in %s stays as it was\n", o.docs)
 		o.docs = ""
 	}
 	if len(result.Metrics) > 0 {

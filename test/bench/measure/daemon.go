@@ -20,7 +20,7 @@ import (
 var (
 	daemon = Measurement{
 		Names: []string{"daemon"}, Title: "daemon start, size, memory",
-		Full: Plan{8, 30 * time.Second},
+		Full: Plan{6, 20 * time.Second},
 		Run:  runDaemon,
 	}
 	loadedStart = Measurement{

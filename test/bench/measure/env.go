@@ -81,8 +81,8 @@ type Env struct {
 func (e *Env) Measure(ctx context.Context, m Measurement) error {
 	if passed(e.Schedule.End) {
 		e.logf("%s: left out, for the run has taken too long", m.Names[0])
-		e.Result.Fail(m.Names[0], "every side", errNoTime)
-		return nil
+		e.Result.Fail(m.Names[0], "every side", ErrNoTime)
+		return ErrNoTime
 	}
 	e.current = m
 	if e.rng == nil {
@@ -102,7 +102,8 @@ func (e *Env) Measure(ctx context.Context, m Measurement) error {
 	return err
 }
 
-var errNoTime = errors.New("left out, for the run has taken too long; --only measures it alone")
+// ErrNoTime is the error of a measurement that would have begun after the end of the Schedule.
+var ErrNoTime = errors.New("left out, for the run has taken too long; --only measures it alone")
 
 // Finish takes away what measurements share.
 func (e *Env) Finish(ctx context.Context) error { return e.depopulate(context.WithoutCancel(ctx)) }
@@ -117,7 +118,7 @@ func (e *Env) plan() Plan {
 		plan = e.current.Quick
 	}
 	if pace := e.Schedule.Pace; pace > 0 && pace < 1 {
-		plan.Rounds = max(min(plan.Rounds, 2), int(float64(plan.Rounds)*pace))
+		plan.Rounds = max(min(plan.Rounds, e.least()), int(float64(plan.Rounds)*pace))
 		plan.Limit = time.Duration(float64(plan.Limit) * pace)
 	}
 	if e.Rounds > 0 {
@@ -126,9 +127,11 @@ func (e *Env) plan() Plan {
 	return plan
 }
 
+// least is how many rounds there are at any pace: there is no interval of one value.
+func (e *Env) least() int { return max(2, e.current.Least) }
+
 // rounds calls fn as often as planned, until the time is up or ctx ends. If more are planned, two
-// rounds are always done, for there is no interval of one value, unless the whole run has
-// taken too long already.
+// rounds are always done, unless the whole run has taken too long already.
 func (e *Env) rounds(ctx context.Context, fn func(round int) error) error {
 	plan := e.plan()
 	began := time.Now()
@@ -137,7 +140,7 @@ func (e *Env) rounds(ctx context.Context, fn func(round int) error) error {
 			return err
 		}
 		late := e.Rounds == 0 && passed(e.Schedule.Late)
-		if (round > 1 && time.Since(began) > plan.Limit) || (round >= max(1, e.current.Least) && late) {
+		if (round >= e.least() && time.Since(began) > plan.Limit) || (round >= max(1, e.current.Least) && late) {
 			e.logf("%s: %d of %d rounds in %s", e.current.Names[0], round, plan.Rounds, time.Since(began).Round(time.Second))
 			break
 		}

@@ -34,15 +34,11 @@ func runPull(ctx context.Context, e *Env) error {
 		shapes, compressions = shapes[1:2], compressions[:1]
 	}
 	for _, shape := range shapes {
-		e.logf("pull: making images of %s", shape.Title)
-		var g errgroup.Group
 		for _, comp := range compressions {
-			g.Go(func() error { return shape.Push(e.Host.Registry, comp) })
-		}
-		if err := g.Wait(); err != nil {
-			return err
-		}
-		for _, comp := range compressions {
+			e.logf("pull: making the image %s", shape.Ref(comp))
+			if err := shape.Push(e.Host.Registry, comp); err != nil {
+				return err
+			}
 			if err := pullShape(ctx, e, shape, comp); err != nil {
 				return err
 			}
@@ -68,7 +64,7 @@ func pullShape(ctx context.Context, e *Env, shape content.Shape, comp string) er
 			e.Result.Add(m, floorName(verify), ms(took))
 		}
 		err := e.interleaved(ctx, func(s *side.Side) error { return e.timePull(ctx, s, shape, comp, 1, m) })
-		if err != nil || shape.Name != "many" || comp != "gzip" || e.Quick {
+		if err != nil || shape.Name != "many" || comp != "gzip" || e.Quick || round > 0 {
 			return err
 		}
 		return e.interleaved(ctx, func(s *side.Side) error { return e.timePull(ctx, s, shape, comp, 10, callers) })
