@@ -83,7 +83,7 @@ func allSides() []string { return []string{side.Berth, side.External, side.Conta
 // it takes with an empty Go cache.
 func (o *options) schedule(now time.Time) measure.Schedule {
 	// When the rest of the total begins, there is time for one round of what comes last; tail is for tidying up.
-	total, rest, tail, build := 14*time.Minute, 7*time.Minute, 80*time.Second, 330*time.Second
+	total, rest, tail, build := 870*time.Second, 450*time.Second, 65*time.Second, 330*time.Second
 	if o.quick {
 		total, rest, tail, build = 115*time.Second, 40*time.Second, 10*time.Second, 30*time.Second
 	}

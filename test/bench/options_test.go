@@ -16,10 +16,10 @@ func TestSchedule(t *testing.T) {
 		pace        float64
 		late, total time.Duration // from the begin of the build; total without the tail
 	}{
-		{false, 0, 1, 7 * time.Minute, 14*time.Minute - 80*time.Second},
-		{false, 42 * time.Second, 0.9, 7 * time.Minute, 14*time.Minute - 80*time.Second},
-		{false, 5 * time.Minute, 2. / 7, 7 * time.Minute, 14*time.Minute - 80*time.Second},
-		{false, time.Hour, 1.5 / 7, 61*time.Minute + 30*time.Second, 67*time.Minute + 10*time.Second},
+		{false, 0, 1, 7 * time.Minute, 805 * time.Second},
+		{false, 42 * time.Second, 0.9, 7 * time.Minute, 805 * time.Second},
+		{false, 5 * time.Minute, 2. / 7, 7 * time.Minute, 805 * time.Second},
+		{false, time.Hour, 1.5 / 7, 61*time.Minute + 30*time.Second, 67*time.Minute + 55*time.Second},
 		{true, 15 * time.Second, 0.8, 75 * time.Second, 105 * time.Second},
 		{true, 5 * time.Minute, 0.6, 345 * time.Second, 375 * time.Second},
 	} {

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -18,6 +19,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/test/daemon"
+	"github.com/berth-run/berth/test/host"
 )
 
 const (
@@ -68,18 +70,29 @@ func load(t *testing.T, d *daemon.Daemon, span time.Duration) time.Duration {
 		len(took), took[len(took)/2], p99, took[len(took)-1])
 	end, stop := context.WithTimeout(background(), 3*time.Minute)
 	defer stop()
-	for try := 0; ; try++ {
-		if err = removeAll(end, d); err == nil || try > 5 {
-			break
-		}
-	}
-	must(t, err)
-	must(t, os.RemoveAll(filepath.Join(d.Dir, "logs")))
-	if err := d.Clean(end, before); err != nil {
+	if err := clearHost(end, d, before); err != nil {
 		t.Error(err)
 	}
 	healthy(t, d)
 	return p99
+}
+
+// clearHost removes all pods and waits until nothing is left of them. A call whose client has given up goes on,
+// and can bring one more meanwhile.
+func clearHost(ctx context.Context, d *daemon.Daemon, before host.Snapshot) error {
+	for try := 0; ; try++ {
+		err := removeAll(ctx, d)
+		if err == nil {
+			err = errors.Join(os.RemoveAll(filepath.Join(d.Dir, "logs")), d.Clean(ctx, before))
+			pods, lerr := d.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
+			if err == nil || lerr != nil || len(pods.GetItems()) == 0 {
+				return errors.Join(err, lerr)
+			}
+		}
+		if try > 5 || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // lists calls ListContainers and ListPodSandbox again and again, and returns how long each took.
