@@ -52,7 +52,8 @@ deps: ## install the Debian packages that are missing
 
 # ---- Berth's own programs: always handed to go build, which knows what is stale ----------------
 
-OWN := berthd berth-shim berth-init
+OWN  := berthd berth-shim berth-init
+TAGS := osusergo netgo urfave_cli_no_docs
 
 .PHONY: build
 build: $(OWN) $(BIN)/runc containerd cni critools ## build everything into bin/ (CNI plugins into bin/cni/)
@@ -60,7 +61,7 @@ build: $(OWN) $(BIN)/runc containerd cni critools ## build everything into bin/ 
 .PHONY: $(OWN)
 $(OWN):
 	@mkdir -p $(BIN)
-	@CGO_ENABLED=0 $(GO) build -trimpath -tags "osusergo netgo urfave_cli_no_docs$(if $(findstring shim,$@), no_grpc)" \
+	@CGO_ENABLED=0 $(GO) build -trimpath -tags "$(TAGS)$(if $(findstring shim,$@), no_grpc)" \
 		-ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/$@ ./cmd/$@
 
 # ---- Companions: rebuilt only when the module that pins them changes ---------------------------
@@ -168,10 +169,13 @@ vm: deps build busybox ## run berthd on cgroup v2 alone, in an emulated machine 
 bench bench-quick: BEGAN := $(shell date +%s)
 
 bench: benchbins ## measure Berth beside containerd's CRI plugin (15 minutes at most); writes docs/performance.*
-	@$(GO) run ./test/bench --began $(BEGAN) --json build/bench.json --write-docs docs
+	@$(RUN_BENCH) --began $(BEGAN) --json build/bench.json --write-docs docs
 
 bench-quick: benchbins ## the short form: a line for each ratio, with its target (2 minutes at most)
-	@$(GO) run ./test/bench --began $(BEGAN) --quick --json build/bench-quick.json
+	@$(RUN_BENCH) --began $(BEGAN) --quick --json build/bench-quick.json
+
+# Built as berthd is, so that what both are made of is compiled once.
+RUN_BENCH = CGO_ENABLED=0 $(GO) run -trimpath -tags "$(TAGS)" -ldflags "-s -w" ./test/bench
 
 # No more than is measured: building counts as part of the time that the benchmark may take.
 benchbins: deps $(OWN) $(addprefix $(BIN)/,runc containerd containerd-shim-runc-v2) cni
