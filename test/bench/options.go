@@ -85,16 +85,17 @@ func (o *options) schedule(now time.Time) measure.Schedule {
 	// When the rest of the total begins, there is time for one round of what comes last; tail is for tidying up.
 	total, rest, tail, build := 870*time.Second, 450*time.Second, 65*time.Second, 330*time.Second
 	if o.quick {
-		total, rest, tail, build = 115*time.Second, 40*time.Second, 10*time.Second, 30*time.Second
+		total, rest, build = 115*time.Second, 40*time.Second, 30*time.Second
 	}
 	var lost time.Duration
 	if o.began > 0 {
 		lost = min(now.Sub(time.Unix(o.began, 0)), build)
 	}
-	return measure.Schedule{
-		Pace: 1 - lost.Seconds()/(total-rest).Seconds(),
-		Late: now.Add(total - rest - lost), End: now.Add(total - tail - lost),
+	schedule := measure.Schedule{Pace: 1 - lost.Seconds()/(total-rest).Seconds(), Late: now.Add(total - rest - lost)}
+	if !o.quick { // the short form prints all of its lines, some seconds later if need be
+		schedule.End = now.Add(total - tail - lost)
 	}
+	return schedule
 }
 
 // check refuses measurements that do not exist.
