@@ -39,8 +39,9 @@ type Primer struct {
 
 const (
 	// primeSoonest and primeLatest bound how long after taking the lock it is taken again, which is half
-	// of how long one had to wait for it: that is one grace period or two, and it stays cheap for one.
-	primeSoonest = time.Millisecond
+	// of the longest wait for it: that is one grace period or two, and it stays cheap for one. Where many
+	// want the lock, waits are longer, and it is taken less often.
+	primeSoonest = 2 * time.Millisecond
 	primeLatest  = 5 * time.Millisecond
 	// primeWaited tells a wait for a grace period from none.
 	primeWaited = 2 * time.Millisecond
@@ -75,11 +76,16 @@ func (p *Primer) Hold() (release func()) {
 
 // run takes the lock until nobody holds the Primer any more.
 func (p *Primer) run() {
-	for pause := primeLatest; ; {
+	waited := time.Duration(0)
+	for {
 		began := time.Now()
 		err := p.take()
 		if took := time.Since(began); took > primeWaited {
-			pause = min(max(took/2, primeSoonest), pause)
+			waited = max(waited, took)
+		}
+		pause := primeLatest
+		if waited > 0 {
+			pause = min(max(waited/2, primeSoonest), primeLatest)
 		}
 		if err != nil {
 			p.failed.Do(func() {
