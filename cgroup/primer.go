@@ -76,16 +76,13 @@ func (p *Primer) Hold() (release func()) {
 
 // run takes the lock until nobody holds the Primer any more.
 func (p *Primer) run() {
-	waited := time.Duration(0)
+	pause, waited := primeLatest, primeWaited
 	for {
 		began := time.Now()
 		err := p.take()
-		if took := time.Since(began); took > primeWaited {
-			waited = max(waited, took)
-		}
-		pause := primeLatest
-		if waited > 0 {
-			pause = min(max(waited/2, primeSoonest), primeLatest)
+		if took := time.Since(began); took > waited {
+			waited = took
+			pause = min(max(took/2, primeSoonest), primeLatest)
 		}
 		if err != nil {
 			p.failed.Do(func() {
