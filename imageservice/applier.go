@@ -50,6 +50,7 @@ func (a *applier) apply(ctx context.Context, desc ocispec.Descriptor, mounts []m
 	slot := &slot{sem: s.applying}
 	defer slot.release()
 	dir, ok := layerDirOf(mounts)
+	dir.implied = &a.f.implied
 	if ok && readable(desc.MediaType) && !s.opts.DisableStreaming {
 		if err := a.f.disk.note(dir.path); err != nil {
 			return ocispec.Descriptor{}, fmt.Errorf("unpacking layer %s: %w", desc.Digest, err)

@@ -66,7 +66,7 @@ func BenchmarkPull(b *testing.B) {
 	}
 }
 
-func clientPull(b *testing.B, n *node, ref string) {
+func clientPull(b testing.TB, n *node, ref string) {
 	resolver := docker.NewResolver(docker.ResolverOptions{PlainHTTP: true})
 	_, err := n.client.Pull(n.ctx, ref, containerd.WithPullUnpack, containerd.WithPullSnapshotter("overlayfs"),
 		containerd.WithResolver(resolver), containerd.WithMaxConcurrentDownloads(3))

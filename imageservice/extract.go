@@ -25,14 +25,21 @@ func (d layerDir) extract(ctx context.Context, r io.Reader) error {
 		opts = append(opts, archive.WithParents(d.parents))
 	}
 	if d.overlay {
-		return d.unpackTar(ctx, r, append(opts, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))...)
+		opts = append(opts, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
+		if len(d.parents) > 0 || d.implied == nil {
+			return d.unpackTar(ctx, r, nil, opts...)
+		}
+		i := newImplication(d.path)
+		err := d.unpackTar(ctx, r, i, opts...)
+		d.implied.note(d.path, i.list())
+		return err
 	}
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return err
 	}
 	if len(entries) == 0 {
-		return d.unpackTar(ctx, r, append(opts, archive.WithConvertWhiteout(hidesNothing))...)
+		return d.unpackTar(ctx, r, nil, append(opts, archive.WithConvertWhiteout(hidesNothing))...)
 	}
 	// What is hidden here is removed, and for that containerd has to know all that is new.
 	_, err = archive.Apply(ctx, d.path, r, opts...)
@@ -54,14 +61,23 @@ func hidesNothing(_ *tar.Header, path string) (bool, error) {
 	return true, nil
 }
 
-// unpackTar writes the entries of an archive into a layer's directory.
-func (d layerDir) unpackTar(ctx context.Context, r io.Reader, opts ...archive.ApplyOpt) error {
+// unpackTar writes the entries of an archive into a layer's directory. If i is not nil it is told of them.
+func (d layerDir) unpackTar(ctx context.Context, r io.Reader, i *implication, opts ...archive.ApplyOpt) error {
 	stream := &tarStream{r: r}
 	files, err := newSmallFiles(d.path, stream)
 	if err != nil {
 		return err
 	}
 	defer files.close()
-	_, err = archive.Apply(ctx, d.path, stream, append(opts, archive.WithFilter(files.filter))...)
+	filter := files.filter
+	if i != nil {
+		filter = func(hdr *tar.Header) (bool, error) {
+			if err := i.see(hdr); err != nil {
+				return false, err
+			}
+			return files.filter(hdr)
+		}
+	}
+	_, err = archive.Apply(ctx, d.path, stream, append(opts, archive.WithFilter(filter))...)
 	return err
 }

@@ -21,6 +21,7 @@ type fetcher struct {
 	wg    sync.WaitGroup      // their downloads
 	disk  disk                // their snapshots
 
+	implied  impliedDirs
 	decoders decoders
 
 	mu       sync.Mutex

@@ -22,6 +22,8 @@ type layerDir struct {
 	// overlay: whiteouts become the character devices and extended attributes
 	// that overlayfs reads. The bottom layer hides nothing and has none.
 	overlay bool
+	// implied takes the directories that an overlay layer without parents implies; nil for nobody.
+	implied *impliedDirs
 }
 
 // layerDirOf finds the directory behind the mounts of an active snapshot; false

@@ -26,6 +26,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/image-spec/identity"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -190,6 +191,11 @@ func oddImage(t *testing.T) v1.Image {
 		entry{Header: tar.Header{Name: "null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3, Mode: 0o666}},
 		entry{Header: tar.Header{Name: "cap", PAXRecords: map[string]string{"SCHILY.xattr.user.note": "hello"}}, data: "c"},
 		entry{Header: tar.Header{Name: "deep/er/file"}, data: strings.Repeat("deep", 50_000)},
+		entry{Header: tar.Header{Name: "noted/", Typeflag: tar.TypeDir, Mode: 0o2770, Uid: 9, PAXRecords: map[string]string{"SCHILY.xattr.user.note": "dir"}}},
+		entry{Header: tar.Header{Name: "noted/in/", Typeflag: tar.TypeDir, Mode: 0o700, Gid: 9}},
+		entry{Header: tar.Header{Name: "by/", Typeflag: tar.TypeDir, Mode: 0o711}},
+		entry{Header: tar.Header{Name: "way", Typeflag: tar.TypeSymlink, Linkname: "by"}},
+		entry{Header: tar.Header{Name: "late/", Typeflag: tar.TypeDir, Mode: 0o700}},
 	)
 	second := tarOf(t,
 		entry{Header: tar.Header{Name: "dir/.wh.gone"}},
@@ -198,8 +204,17 @@ func oddImage(t *testing.T) v1.Image {
 		entry{Header: tar.Header{Name: "opaque/new"}, data: "new"},
 		entry{Header: tar.Header{Name: "deep/er/second"}, data: "2"},
 		entry{Header: tar.Header{Name: "../../escape"}, data: "no"},
+		entry{Header: tar.Header{Name: "noted/in/file"}, data: "n"},
+		entry{Header: tar.Header{Name: "way/file"}, data: "w"},
+		entry{Header: tar.Header{Name: "late/file"}, data: "l"},
+		entry{Header: tar.Header{Name: "late/", Typeflag: tar.TypeDir, Mode: 0o750}},
+		entry{Header: tar.Header{Name: "new/er/file"}, data: "n"},
+		entry{Header: tar.Header{Name: "hard/file"}, data: "in place of a file"},
 	)
-	third := tarOf(t, entry{Header: tar.Header{Name: "zstd"}, data: strings.Repeat("z", 100_000)})
+	third := tarOf(t,
+		entry{Header: tar.Header{Name: "zstd"}, data: strings.Repeat("z", 100_000)},
+		entry{Header: tar.Header{Name: "dir/third"}, data: "3"},
+	)
 	enc, err := zstd.NewWriter(nil)
 	check(t, err)
 	fourth := tarOf(t, entry{Header: tar.Header{Name: "plain"}, data: "plain"})
@@ -219,6 +234,11 @@ func listing(t *testing.T, n *node, img *Image) string {
 	mounts, err := n.svc.PrepareImageMount(t.Context(), img, "listing")
 	check(t, err)
 	defer func() { check(t, n.svc.RemoveImageMount(t.Context(), "listing")) }()
+	return listingOf(t, mounts)
+}
+
+func listingOf(t *testing.T, mounts []mount.Mount) string {
+	t.Helper()
 	var lines []string
 	check(t, mount.WithReadonlyTempMount(t.Context(), mounts, func(root string) error {
 		return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -256,10 +276,25 @@ func describe(t *testing.T, root, path string) string {
 	return line
 }
 
+// byClient is what containerd's client makes of an image, one layer after the other.
+func byClient(t *testing.T, ref string) string {
+	t.Helper()
+	n := newNode(t, Options{})
+	clientPull(t, n, ref)
+	img, err := n.client.GetImage(n.ctx, ref)
+	check(t, err)
+	diffs, err := img.RootFS(n.ctx)
+	check(t, err)
+	mounts, err := n.client.SnapshotService("overlayfs").View(n.ctx, "listing", identity.ChainID(diffs).String())
+	check(t, err)
+	return listingOf(t, mounts)
+}
+
 // Streaming gives the same files as containerd's own unpacking.
 func TestStreamedLikeContainerd(t *testing.T) {
 	reg := newRegistry(t)
 	reg.push(t, "odd:1", oddImage(t))
+	want := byClient(t, reg.host()+"/odd:1")
 	var got [3]string
 	for i, opts := range []Options{{}, {DisableStreaming: true}, {MaxParallelLayers: 1, MaxParallelUnpacks: 1}} {
 		n := newNode(t, opts)
@@ -269,10 +304,11 @@ func TestStreamedLikeContainerd(t *testing.T) {
 		check(t, n.svc.Remove(t.Context(), img.ID))
 		n.clean()
 	}
-	if got[0] != got[1] || got[0] != got[2] {
-		t.Errorf("streamed:\n%s\n\nby containerd:\n%s\n\none at a time:\n%s", got[0], got[1], got[2])
+	if got[0] != want || got[1] != want || got[2] != want {
+		t.Errorf("containerd's client:\n%s\n\nstreamed:\n%s\n\nby containerd:\n%s\n\none at a time:\n%s", want, got[0], got[1], got[2])
 	}
-	for _, want := range []string{"dir/stays ", "opaque/new ", "zstd ", "plain ", "escape ", "note hello", "setuid urwxr"} {
+	for _, want := range []string{"dir/stays ", "opaque/new ", "zstd ", "plain ", "escape ", "note hello", "setuid urwxr",
+		"dir dtrwxrwxrwx 7:8", "noted dgrwxrwx--- 9:0 dev 0 note dir", "noted/in drwx------ 0:9", "late drwxr-x---", "new/er drwxr-xr-x 0:0"} {
 		if !strings.Contains(got[0], want) {
 			t.Errorf("no %q in\n%s", want, got[0])
 		}

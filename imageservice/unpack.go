@@ -59,28 +59,48 @@ func (p *pull) newUnpacker(ctx context.Context, f *fetcher) (*unpack.Unpacker, e
 	if err != nil {
 		return nil, fmt.Errorf("snapshotter %q: %w", p.snapshotter, err)
 	}
-	return unpack.NewUnpacker(ctx, s.client.ContentStore(),
+	opts := []unpack.UnpackerOpt{
 		unpack.WithUnpackPlatform(unpack.Platform{
 			SnapshotterKey:          p.snapshotter,
-			Snapshotter:             forgiving{s.client.SnapshotService(p.snapshotter)},
+			Snapshotter:             layerSnapshots{s.client.SnapshotService(p.snapshotter), &f.implied},
 			SnapshotterCapabilities: caps,
 			Applier:                 &applier{f: f, next: s.client.DiffService()},
 		}),
 		unpack.WithDuplicationSuppressor(s.locks),
-		// The unpacker holds this limit while a layer is still on its way, so
-		// it bounds nothing here; what bounds the work is in fetcher and applier.
-		unpack.WithUnpackLimiter(semaphore.NewWeighted(maxLayers)),
-	)
+	}
+	if !s.opts.DisableStreaming {
+		// A limit is what makes it unpack layers side by side. It holds it while a layer is still on its way,
+		// so it bounds nothing here; what bounds the work is in fetcher and applier. What containerd
+		// unpacks does not tell what it implies: if that is every layer, it is done one after the other.
+		opts = append(opts, unpack.WithUnpackLimiter(semaphore.NewWeighted(maxLayers)))
+	}
+	return unpack.NewUnpacker(ctx, s.client.ContentStore(), opts...)
 }
 
-// forgiving is a snapshotter that does not mind removing what is gone: after a
-// failure the unpacker removes its snapshots twice, and reports the second time
-// as an error.
-type forgiving struct{ snapshots.Snapshotter }
+// layerSnapshots is the snapshotter that a pull's layers are unpacked into.
+type layerSnapshots struct {
+	snapshots.Snapshotter
+	implied *impliedDirs
+}
 
-// Remove implements snapshots.Snapshotter.
-func (f forgiving) Remove(ctx context.Context, key string) error {
-	return ignoreGone(f.Snapshotter.Remove(ctx, key))
+// Remove implements snapshots.Snapshotter. It does not mind removing what is gone: after a failure
+// the unpacker removes its snapshots twice, and reports the second time as an error.
+func (l layerSnapshots) Remove(ctx context.Context, key string) error {
+	return ignoreGone(l.Snapshotter.Remove(ctx, key))
+}
+
+// Commit implements snapshots.Snapshotter. A layer that was unpacked alone is put on its parent, which is there by now.
+func (l layerSnapshots) Commit(ctx context.Context, name, key string, opts ...snapshots.Opt) error {
+	var info snapshots.Info
+	for _, opt := range opts {
+		if err := opt(&info); err != nil {
+			return err
+		}
+	}
+	if err := l.implied.complete(ctx, l.Snapshotter, key, info.Parent); err != nil {
+		return err
+	}
+	return l.Snapshotter.Commit(ctx, name, key, opts...)
 }
 
 // EnsureUnpacked makes sure that the image's layers are snapshots of snapshotter
