@@ -41,7 +41,7 @@ func (d *decoders) open(r io.Reader) (io.ReadCloser, error) {
 		}
 		return z, nil
 	case isZstd(magic):
-		z, err := d.zstd(buf, windowOf(buf))
+		z, err := d.zstd(buf, smallWindow(buf))
 		if err != nil {
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
@@ -56,18 +56,16 @@ func isZstd(magic []byte) bool {
 		len(magic) == 4 && magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:], []byte{0x2a, 0x4d, 0x18})
 }
 
-// windowOf is the window that the first frame asks for, 0 where its header does not say that.
-func windowOf(buf *bufio.Reader) uint64 {
+// smallWindow says that the window which the first frame asks for may be kept. A frame to skip says nothing of the
+// next one.
+func smallWindow(buf *bufio.Reader) bool {
 	var h zstd.Header
 	begin, _ := buf.Peek(zstd.HeaderMaxSize)
-	if err := h.Decode(begin); err != nil {
-		return 0
-	}
-	return h.WindowSize
+	return h.Decode(begin) == nil && !h.Skippable && h.WindowSize <= keptZstdWindow
 }
 
-func (d *decoders) zstd(r io.Reader, window uint64) (io.ReadCloser, error) {
-	if window > keptZstdWindow {
+func (d *decoders) zstd(r io.Reader, keep bool) (io.ReadCloser, error) {
+	if !keep {
 		z, err := newZstd(r)
 		if err != nil {
 			return nil, err

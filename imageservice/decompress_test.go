@@ -64,8 +64,13 @@ func TestDecoders(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := windowOf(bufio.NewReader(bytes.NewReader(wide.Bytes()))); got != 32<<20 {
-		t.Errorf("a window of %d", got)
+	for name, x := range map[string]struct {
+		in   []byte
+		keep bool
+	}{"as usual": {packed(long), true}, "large": {wide.Bytes(), false}, "behind a frame to skip": {skip, false}} {
+		if got := smallWindow(bufio.NewReader(bytes.NewReader(x.in))); got != x.keep {
+			t.Errorf("%s: kept %t", name, got)
+		}
 	}
 	if len(d.idle) != 1 {
 		t.Errorf("%d decoders of zstd, want one for all", len(d.idle))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -180,11 +181,18 @@ func malformed(format string, args ...any) error {
 	return fmt.Errorf("malformed image: "+format+": %w", append(args, errdefs.ErrFailedPrecondition)...)
 }
 
+// contentErrors are what a layer's entries can lead to on a node where nothing is wrong: a hard link to
+// nowhere, a file below a file, the same whiteout twice.
+var contentErrors = []syscall.Errno{
+	syscall.ENOENT, syscall.EEXIST, syscall.ENOTDIR, syscall.EISDIR, syscall.ENOTEMPTY, syscall.ELOOP,
+	syscall.ENAMETOOLONG, syscall.EINVAL, syscall.EMLINK, syscall.EXDEV,
+}
+
 // localError returns err when it is this node's fault rather than the image's: a
 // full disk, for example.
 func localError(err error) error {
 	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errors.As(err, &errno) && !slices.Contains(contentErrors, errno) {
 		return errno
 	}
 	return nil
