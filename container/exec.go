@@ -36,7 +36,7 @@ func (m *Manager) ExecSync(ctx context.Context, id string, cmd []string, timeout
 	}
 	code, err = m.execBounded(run, c, cmd, streaming.IO{Stdout: out, Stderr: errOut})
 	if err != nil && ctx.Err() == nil && run.Err() != nil {
-		err = fmt.Errorf("command %q in %s did not end within %s and was killed: %w", cmd, c.Name(), timeout, context.DeadlineExceeded)
+		err = fmt.Errorf("command %q in %s did not end within %s (%w): %v", cmd, c.Name(), timeout, context.DeadlineExceeded, err)
 	}
 	return out.Bytes(), errOut.Bytes(), code, err
 }

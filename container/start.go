@@ -132,7 +132,11 @@ func (m *Manager) createAgain(ctx context.Context, c *Container, pod *shim.Proce
 		if err == nil || time.Since(m.began) > settleTimeout {
 			return pid, err
 		}
-		time.Sleep(settlePause)
+		select {
+		case <-time.After(settlePause):
+		case <-ctx.Done():
+			return 0, err
+		}
 	}
 }
 
