@@ -21,8 +21,8 @@ import (
 //
 // The kernel has one lock for moving processes (cgroup_threadgroup_rwsem). It costs those who only read it,
 // by fork, exec or exit, next to nothing as long as nobody writes; the first writer after a pause pays for
-// that with an RCU grace period, some milliseconds, and whoever comes before the next one is over
-// pays nothing. Who knows that a container is about to start therefore takes the lock beforehand,
+// that with an RCU grace period, some milliseconds, and whoever comes before another one has passed since
+// pays nothing. Whoever knows that a container is about to start therefore takes the lock beforehand,
 // by moving itself to where it is: then that wait is over when the OCI runtime gets there, instead of
 // beginning there. What it costs others is what the runtime's own move costs them anyway. With the
 // cgroup mount option favordynmods there is nothing to wait for, and nothing to gain.
@@ -38,9 +38,9 @@ type Primer struct {
 }
 
 const (
-	// primeSoonest and primeLatest bound how long after taking the lock it is taken again, which is half
-	// of the longest wait for it: that is one grace period or two, and it stays cheap for one. Where many
-	// want the lock, waits are longer, and it is taken less often.
+	// primeSoonest and primeLatest bound how long after taking the lock it is taken again: that is
+	// primeLatest until there was a wait, and then half of the longest wait for it, which is one grace period or two;
+	// it stays cheap for one. Where many want the lock, waits are longer, and it is taken less often.
 	primeSoonest = 2 * time.Millisecond
 	primeLatest  = 5 * time.Millisecond
 	// primeWaited tells a wait for a grace period from none.

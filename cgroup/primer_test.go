@@ -55,6 +55,46 @@ func TestPrimer(t *testing.T) {
 	}
 }
 
+// TestPrimerPause: how soon the lock is taken again follows from the longest wait for it.
+func TestPrimerPause(t *testing.T) {
+	const ms = time.Millisecond
+	for name, c := range map[string]struct {
+		waits []time.Duration
+		want  time.Duration
+	}{
+		"no wait yet":         {nil, primeLatest},
+		"less than a wait":    {[]time.Duration{1 * ms}, primeLatest},
+		"short grace periods": {[]time.Duration{3 * ms}, primeSoonest},
+		"as here":             {[]time.Duration{7 * ms}, 3500 * time.Microsecond},
+		"a shorter one after": {[]time.Duration{8 * ms, 3 * ms}, 4 * ms},
+		"a longer one after":  {[]time.Duration{3 * ms, 9 * ms}, 4500 * time.Microsecond},
+		"many want the lock":  {[]time.Duration{7 * ms, 60 * ms}, primeLatest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var taken []time.Time
+				p := &Primer{take: func() error {
+					n := len(taken)
+					taken = append(taken, time.Now())
+					if n < len(c.waits) {
+						time.Sleep(c.waits[n])
+					}
+					return nil
+				}}
+				release := p.Hold()
+				time.Sleep(200 * ms)
+				release()
+				time.Sleep(200 * ms)
+				synctest.Wait()
+				last := len(taken) - 1
+				if got := taken[last].Sub(taken[last-1]); got != c.want {
+					t.Errorf("taken again after %s, want %s", got, c.want)
+				}
+			})
+		})
+	}
+}
+
 func TestOwn(t *testing.T) {
 	v1 := map[string]string{"cpu": "/c/cpu,cpuacct", "memory": "/c/memory", "pids": "/c/pids", "name=systemd": "/c/systemd"}
 	for name, c := range map[string]struct {
