@@ -47,6 +47,9 @@ func run(ctx context.Context, o *options) (err error) {
 		if err != nil {
 			return err
 		}
+		if o.docs != "" && !result.Complete {
+			return fmt.Errorf("the run in %s is not complete: it does not get into %s", o.from, o.docs)
+		}
 		return o.show(result)
 	}
 	began := time.Now()
@@ -72,7 +75,8 @@ func run(ctx context.Context, o *options) (err error) {
 	}
 	err = measureAll(ctx, o, e)
 	result.Took = time.Since(began)
-	if o.docs != "" && (ctx.Err() != nil || errors.Is(err, measure.ErrNoTime)) {
+	result.Complete = err == nil && ctx.Err() == nil
+	if o.docs != "" && !result.Complete {
 		fmt.Fprintf(os.Stderr, "bench: this run is not complete; what is in %s stays as it was\n", o.docs)
 		o.docs = ""
 	}

@@ -74,14 +74,23 @@ type Env struct {
 
 	current Measurement
 	loaded  map[*side.Side]*load // by side; nil while there are no idle pods
+	loadErr error                // why there are not as many as there should be
 	rng     *rand.Rand
 }
 
-// Measure runs a measurement, with or without idle pods as it wants them, if there is time for it.
+// Measure runs a measurement, with or without idle pods as it wants them, if there is time for it. Its error is
+// among the result's failures, too.
 func (e *Env) Measure(ctx context.Context, m Measurement) error {
+	err := e.measure(ctx, m)
+	if err != nil {
+		e.Result.Fail(m.Names[0], "every side", err)
+	}
+	return err
+}
+
+func (e *Env) measure(ctx context.Context, m Measurement) error {
 	if passed(e.Schedule.End) {
 		e.logf("%s: left out, for the run has taken too long", m.Names[0])
-		e.Result.Fail(m.Names[0], "every side", ErrNoTime)
 		return ErrNoTime
 	}
 	e.current = m

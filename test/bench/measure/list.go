@@ -45,8 +45,8 @@ func runList(ctx context.Context, e *Env) (err error) {
 				if q.fresh && e.Quick && s.Name == report.Floor {
 					return nil
 				}
-				// Nobody pays for what the answer to another has left in this process, nor has from a
-				// floor that read the same files that they are in the processor's caches.
+				// Nobody pays for what the answer to another has left in this process, and nobody finds files
+				// in the processor's caches because a floor has just read them.
 				runtime.GC()
 				settle(ctx, wait)
 				if e.Quick {

@@ -48,10 +48,14 @@ func end(ctx context.Context, pods []*pod.Pod, parallel int) error {
 // populate gives every side its idle pods, unless they are there. The daemons are started
 // anew before: what they hold is to be for these pods.
 func (e *Env) populate(ctx context.Context) error {
-	if e.loaded != nil {
-		return nil
+	if e.loaded == nil {
+		e.loaded = map[*side.Side]*load{}
+		e.loadErr = e.load(ctx)
 	}
-	e.loaded = map[*side.Side]*load{}
+	return e.loadErr // also to those that come later: nobody measures too few pods
+}
+
+func (e *Env) load(ctx context.Context) error {
 	e.logf("starting %d idle pods at every side", e.Pods)
 	for _, s := range e.Sides {
 		if s.Ours() {
@@ -98,7 +102,7 @@ func (e *Env) depopulate(ctx context.Context) error {
 		}
 	}
 	_ = g.Wait()
-	e.loaded = nil
+	e.loaded, e.loadErr = nil, nil
 	return errors.Join(errs...)
 }
 

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +14,10 @@ import (
 
 // Machine says where the figures come from.
 type Machine struct {
-	CPUs     int               `json:"cpus"`
-	Model    string            `json:"model"`
+	CPUs  int    `json:"cpus"`
+	Model string `json:"model"`
+	// SHA says that the processors have instructions for SHA-256, which is much of what a pull takes.
+	SHA      bool              `json:"sha"`
 	Kernel   string            `json:"kernel"`
 	Memory   uint64            `json:"memory"`
 	CgroupV2 bool              `json:"cgroup_v2"`
@@ -24,7 +27,9 @@ type Machine struct {
 
 // Look describes this machine and the programs in bin.
 func Look(bin string) Machine {
-	m := Machine{CPUs: runtime.NumCPU(), Model: cpuModel(), Versions: map[string]string{}}
+	m := Machine{CPUs: runtime.NumCPU(), Versions: map[string]string{}}
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	m.Model, m.SHA = processor(string(text))
 	var uts unix.Utsname
 	if unix.Uname(&uts) == nil {
 		m.Kernel = unix.ByteSliceToString(uts.Release[:])
@@ -53,15 +58,28 @@ func (m Machine) Summary() string {
 	if m.CgroupV2 {
 		version = "v2"
 	}
-	return fmt.Sprintf("%d × %s, %d GiB, Linux %s, cgroup %s, load %s before", m.CPUs, m.Model, m.Memory>>30, m.Kernel, version, m.Load)
+	sha := "without"
+	if m.SHA {
+		sha = "with"
+	}
+	return fmt.Sprintf("%d × %s %s SHA instructions, %d GiB, Linux %s, cgroup %s, load %s before",
+		m.CPUs, m.Model, sha, m.Memory>>30, m.Kernel, version, m.Load)
 }
 
-func cpuModel() string {
-	text, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
+// processor finds the model in the text of /proc/cpuinfo, and whether there are instructions for SHA-256,
+// which x86 calls sha_ni and arm64 sha2.
+func processor(text string) (model string, sha bool) {
+	model = runtime.GOARCH
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(line, ":")
+		switch name = strings.TrimSpace(name); {
+		case !ok:
+		case name == "model name":
+			model = strings.TrimSpace(value)
+		case name == "flags" || name == "Features":
+			flags := strings.Fields(value)
+			sha = slices.Contains(flags, "sha_ni") || slices.Contains(flags, "sha2")
 		}
 	}
-	return runtime.GOARCH
+	return model, sha
 }

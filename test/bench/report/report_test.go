@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -135,5 +136,21 @@ func TestWriteDocs(t *testing.T) {
 	}
 	if example().WriteDocs(dir) == nil {
 		t.Error("a page without marks is accepted")
+	}
+}
+
+func TestProcessor(t *testing.T) {
+	for text, want := range map[string]struct {
+		model string
+		sha   bool
+	}{
+		"processor\t: 0\nmodel name\t: Xeon\nflags\t\t: fpu sha_ni avx2\n\n": {"Xeon", true},
+		"processor\t: 0\nmodel name\t: Xeon\nflags\t\t: fpu sha_nix avx2\n":  {"Xeon", false},
+		"processor\t: 0\nFeatures\t: fp sha1 sha2\n":                         {runtime.GOARCH, true},
+		"": {runtime.GOARCH, false},
+	} {
+		if model, sha := processor(text); model != want.model || sha != want.sha {
+			t.Errorf("%q: %s, SHA %t", text, model, sha)
+		}
 	}
 }

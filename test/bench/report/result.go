@@ -45,6 +45,9 @@ type Result struct {
 	Pods     int           `json:"pods"` // idle ones, where there were some
 	Metrics  []*Metric     `json:"metrics"`
 	Failures []*Failure    `json:"failures,omitempty"`
+	// Complete says that every measurement that was asked for got to its end. One at which a side
+	// failed does; that is among the Failures.
+	Complete bool `json:"complete"`
 
 	mu sync.Mutex
 }

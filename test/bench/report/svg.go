@@ -9,8 +9,8 @@ import (
 // The picture's measures, in pixels. A ratio of one is unit wide.
 const (
 	labelWidth = 330
-	unit       = 420
-	maxRatio   = 1.25
+	unit       = 380
+	maxRatio   = 1.5
 	rowHeight  = 24
 	topHeight  = 74
 	width      = labelWidth + int(unit*maxRatio) + 110
@@ -47,9 +47,9 @@ func (r *Result) SVG() string {
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" `, width, height, width, height)
 	b.WriteString(`font-family="system-ui, sans-serif" font-size="13" fill="#1b1f24">` + "\n")
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", width, height)
-	text(&b, 16, 26, "start", "font-size=\"17\" font-weight=\"600\"", "Berth compared with containerd's CRI plugin (= 1.0); shorter is better")
+	text(&b, 16, 26, "start", "font-size=\"17\" font-weight=\"600\"", "Berth compared with containerd's CRI plugin (= 1.0), or with what the row says; shorter is better")
 	text(&b, 16, 46, "start", `fill="#57606a"`, r.Machine.Summary()+", "+r.Began.Format("2006-01-02"))
-	for _, at := range []float64{0, 0.25, 0.5, 0.75, 1} {
+	for _, at := range []float64{0, 0.25, 0.5, 0.75, 1, 1.25} {
 		x := position(at)
 		fmt.Fprintf(&b, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="%s"/>`+"\n", x, topHeight-8, x, height-34, gridColour(at))
 		text(&b, x, height-16, "middle", `fill="#57606a"`, fmt.Sprintf("%.2g", at))

@@ -67,9 +67,15 @@ func (r *Result) WriteTargets(w io.Writer) {
 	}
 }
 
-// Missed is how many targets Berth misses.
+// Missed is how many targets Berth misses, those included for which nothing was measured at Berth but
+// something at what it is compared with.
 func (r *Result) Missed() int {
 	n := 0
+	for _, t := range Targets() {
+		if m := r.Metric(t.Metric); m != nil && len(m.Samples[t.Against]) > 0 && len(m.Samples[Subject]) == 0 {
+			n++
+		}
+	}
 	for _, v := range r.verdicts(Subject) {
 		if !v.Met() {
 			n++

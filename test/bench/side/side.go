@@ -73,6 +73,7 @@ func (s *Side) dial() error {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: again, MinConnectTimeout: time.Second}),
 		grpc.WithIdleTimeout(0),
+		grpc.WithUnaryInterceptor(bounded),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(16<<20)))
 	if err != nil {
 		return err
@@ -202,4 +203,13 @@ func (s *Side) LogTail(bytes int) string {
 		all = append(all, text[max(0, len(text)-bytes):]...)
 	}
 	return string(all)
+}
+
+// callTimeout is far beyond everything that is measured: it ends a call of a runtime that hangs.
+const callTimeout = 2 * time.Minute
+
+func bounded(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return invoke(ctx, method, req, reply, conn, opts...)
 }
