@@ -55,6 +55,9 @@ deps: ## install the Debian packages that are missing
 OWN  := berthd berth-shim berth-init
 TAGS := osusergo netgo urfave_cli_no_docs
 
+# With CGO_ENABLED=0 and these, tools compile again nothing of what has been compiled for berthd.
+AS_BERTHD = -trimpath -tags "$(TAGS)"
+
 .PHONY: build
 build: $(OWN) $(BIN)/runc containerd cni critools ## build everything into bin/ (CNI plugins into bin/cni/)
 
@@ -144,7 +147,7 @@ test: DEBS += prometheus
 test: deps build busybox ## run all tests, the CRI validation suite included
 	@mkdir -p build; { rc=0; \
 	$(GO) test -race -json -timeout 20m $$($(GO) list ./... | grep -v /test/) || rc=1; \
-	$(GO) test -json -p 1 -timeout 60m ./test/... || rc=1; \
+	CGO_ENABLED=0 $(GO) test $(AS_BERTHD) -json -p 1 -timeout 60m ./test/... || rc=1; \
 	exit $$rc; } | tee build/test.json | $(GO) run ./test/summary -skips test/summary/skips.txt
 
 # The crash matrix in full, and the long forms of the other tests of test/faults: an hour or so.
@@ -171,11 +174,10 @@ bench bench-quick: BEGAN := $(shell date +%s)
 bench: benchbins ## measure Berth beside containerd's CRI plugin (15 minutes at most); writes docs/performance.*
 	@$(RUN_BENCH) --began $(BEGAN) --json build/bench.json --write-docs docs
 
-bench-quick: benchbins ## the short form: a line for each ratio, with its target (2 minutes at most)
+bench-quick: benchbins ## the short form: a line for each ratio, with its target (2 minutes, once everything is built)
 	@$(RUN_BENCH) --began $(BEGAN) --quick --json build/bench-quick.json
 
-# Built as berthd is, so that what both are made of is compiled once.
-RUN_BENCH = CGO_ENABLED=0 $(GO) run -trimpath -tags "$(TAGS)" -ldflags "-s -w" ./test/bench
+RUN_BENCH = CGO_ENABLED=0 $(GO) run $(AS_BERTHD) -ldflags "-s -w" ./test/bench
 
 # No more than is measured: building counts as part of the time that the benchmark may take.
 benchbins: deps $(OWN) $(addprefix $(BIN)/,runc containerd containerd-shim-runc-v2) cni
@@ -185,7 +187,7 @@ benchbins: deps $(OWN) $(addprefix $(BIN)/,runc containerd containerd-shim-runc-
 lint: ## check formatting and vet
 	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	[[ -z $$bad ]] || { echo "not formatted by gofmt: $$bad"; exit 1; }
-	@$(GO) vet ./...
+	@CGO_ENABLED=0 $(GO) vet $(AS_BERTHD) ./...
 
 # ---- Installing ---------------------------------------------------------------------------------
 
