@@ -154,3 +154,16 @@ func TestProcessor(t *testing.T) {
 		}
 	}
 }
+
+// TestTargetsInPicture: a bar that ends at its target is not one that ends where the picture does.
+func TestTargetsInPicture(t *testing.T) {
+	for _, target := range Targets() {
+		bound := target.Bound
+		if target.AtLeast {
+			bound = 1 / bound
+		}
+		if bound >= maxRatio {
+			t.Errorf("%s: the target of %v is at the edge", target.Title, bound)
+		}
+	}
+}

@@ -8,8 +8,8 @@ import (
 
 // The picture's measures, in pixels. A ratio of one is unit wide.
 const (
-	labelWidth = 330
-	unit       = 380
+	labelWidth = 415
+	unit       = 360
 	maxRatio   = 1.5
 	rowHeight  = 24
 	topHeight  = 74
@@ -52,7 +52,7 @@ func (r *Result) SVG() string {
 	for _, at := range []float64{0, 0.25, 0.5, 0.75, 1, 1.25} {
 		x := position(at)
 		fmt.Fprintf(&b, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="%s"/>`+"\n", x, topHeight-8, x, height-34, gridColour(at))
-		text(&b, x, height-16, "middle", `fill="#57606a"`, fmt.Sprintf("%.2g", at))
+		text(&b, x, height-16, "middle", `fill="#57606a"`, fmt.Sprint(at))
 	}
 	for n, row := range rows {
 		drawRow(&b, topHeight+n*rowHeight, row)
