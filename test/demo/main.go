@@ -24,6 +24,8 @@ const limit = 3 * time.Minute
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	// A reader of the output that goes away, such as head, does not keep it from tidying up.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	err := run(ctx)
 	cancel()
