@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/continuity/fs"
+	"github.com/containerd/continuity/sysx"
 	"golang.org/x/sys/unix"
 )
 
@@ -94,12 +95,7 @@ func lowerDirs(mounts []mount.Mount) []string {
 	if m := mounts[0]; m.Type != "overlay" {
 		return []string{m.Source}
 	}
-	for _, option := range mounts[0].Options {
-		if dirs, ok := strings.CutPrefix(option, "lowerdir="); ok {
-			return strings.Split(dirs, ":")
-		}
-	}
-	return nil
+	return parentsIn(mounts[0].Options)
 }
 
 // inherit makes a directory look as the uppermost one of that name below, if there is one.
@@ -135,39 +131,26 @@ func copyAttributes(to, from string, info os.FileInfo) error {
 	if err := os.Chmod(to, info.Mode()); err != nil { // after the change of owner, which takes bits from it
 		return err
 	}
-	names, err := xattrsOf(from)
+	names, err := sysx.LListxattr(from)
+	if errors.Is(err, unix.ENOTSUP) {
+		return nil
+	}
 	if err != nil {
 		return &os.PathError{Op: "listxattr", Path: from, Err: err}
 	}
 	for _, name := range names {
-		value := make([]byte, maxXattr)
-		n, err := unix.Lgetxattr(from, name, value)
+		if strings.HasPrefix(name, "trusted.") { // overlayfs's
+			continue
+		}
+		value, err := sysx.LGetxattr(from, name)
 		if err == nil {
-			err = unix.Lsetxattr(to, name, value[:n], 0)
+			err = sysx.LSetxattr(to, name, value, 0)
 		}
 		if err != nil {
 			return &os.PathError{Op: "copying attribute " + name, Path: from, Err: err}
 		}
 	}
 	return nil
-}
-
-// maxXattr is the largest value, and the longest list of names, that the kernel knows, in bytes.
-const maxXattr = 64 << 10
-
-// xattrsOf are the names of extended attributes, without the trusted ones, which are overlayfs's.
-func xattrsOf(path string) ([]string, error) {
-	list := make([]byte, maxXattr)
-	n, err := unix.Llistxattr(path, list)
-	if errors.Is(err, unix.ENOTSUP) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(strings.Split(string(list[:n]), "\x00"), func(name string) bool {
-		return name == "" || strings.HasPrefix(name, "trusted.")
-	}), nil
 }
 
 // implication finds out what a layer implies while it is unpacked.

@@ -43,14 +43,22 @@ func layerDirOf(mounts []mount.Mount) (layerDir, bool) {
 			if v, ok := strings.CutPrefix(o, "upperdir="); ok {
 				d.path = v
 			}
-			if v, ok := strings.CutPrefix(o, "lowerdir="); ok {
-				d.parents = strings.Split(v, ":")
-			}
 		}
+		d.parents = parentsIn(m.Options)
 	}
 	// containerd may live in another mount namespace.
 	info, err := os.Stat(d.path)
 	return d, d.path != "" && err == nil && info.IsDir()
+}
+
+// parentsIn are the lower directories among the options of an overlay mount, the uppermost first.
+func parentsIn(options []string) []string {
+	for _, o := range options {
+		if v, ok := strings.CutPrefix(o, "lowerdir="); ok {
+			return strings.Split(v, ":")
+		}
+	}
+	return nil
 }
 
 // empty removes what an extraction left that went wrong.

@@ -58,8 +58,8 @@ type Options struct {
 	// they are unpacked.
 	DiscardUnpackedLayers bool
 	// DisableStreaming unpacks a layer only after all of it was downloaded,
-	// and leaves that to containerd's diff service. The default unpacks while
-	// downloading, in this process, where the snapshotter allows it.
+	// and leaves that to containerd's diff service, one layer after the other. The default unpacks
+	// layers side by side while downloading, in this process, where the snapshotter allows it.
 	DisableStreaming bool
 
 	// PinnedImages are references that Image.pinned is reported for.

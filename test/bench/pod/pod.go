@@ -46,9 +46,6 @@ type TeardownTimes struct{ StopContainer, StopPod, Remove time.Duration }
 // Sum of the three.
 func (t TeardownTimes) Sum() time.Duration { return t.StopContainer + t.StopPod + t.Remove }
 
-// callTimeout is far beyond everything that is measured.
-const callTimeout = 2 * time.Minute
-
 // New prepares a pod: what the kubelet does before it calls, and nobody's time.
 func New(s *side.Side, spec Spec) (*Pod, error) {
 	n := number.Add(1)
@@ -71,8 +68,6 @@ func (p *Pod) LogFile() string { return filepath.Join(p.files.logs, "main", "0.l
 
 // Run starts the pod and times it.
 func (p *Pod) Run(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	began := time.Now()
 	sandbox, err := p.Side.Runtime.RunPodSandbox(ctx, &runtimeapi.RunPodSandboxRequest{Config: p.sandbox})
 	if err != nil {
@@ -119,8 +114,7 @@ func (p *Pod) AwaitReady(ctx context.Context) error {
 // End stops and removes the pod and times it. It removes also what Run began and did not
 // finish.
 func (p *Pod) End(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	began := time.Now()
 	if p.ContainerID != "" {
 		_, err := p.Side.Runtime.StopContainer(ctx, &runtimeapi.StopContainerRequest{ContainerId: p.ContainerID, Timeout: Grace})
