@@ -12,6 +12,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/report"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
 )
@@ -26,6 +27,7 @@ func (c *Container) entry() (index.Entry, error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.listed.Entry(int32(c.state()), func() proto.Message {
+		labels, annotations := c.reported()
 		return &runtimeapi.Container{
 			Id:           c.ID,
 			PodSandboxId: c.Pod.ID,
@@ -35,10 +37,15 @@ func (c *Container) entry() (index.Entry, error) {
 			ImageId:      c.record.ImageID,
 			State:        c.state(),
 			CreatedAt:    c.CreatedAt.UnixNano(),
-			Labels:       c.Config.GetLabels(),
-			Annotations:  c.Config.GetAnnotations(),
+			Labels:       labels,
+			Annotations:  annotations,
 		}
 	})
+}
+
+// reported are the labels and annotations as lists, statuses and events show them: long ones cut off.
+func (c *Container) reported() (labels, annotations map[string]string) {
+	return report.Metadata(c.Config.GetLabels(), c.Config.GetAnnotations())
 }
 
 // oldestFirst is the order of lists.
@@ -97,6 +104,7 @@ func (m *Manager) List(f *runtimeapi.ContainerFilter) ([]index.Entry, error) {
 func (c *Container) Status() *runtimeapi.ContainerStatus {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	labels, annotations := c.reported()
 	s := &runtimeapi.ContainerStatus{
 		Id:          c.ID,
 		Metadata:    c.Config.GetMetadata(),
@@ -105,8 +113,8 @@ func (c *Container) Status() *runtimeapi.ContainerStatus {
 		Image:       c.Config.GetImage(),
 		ImageRef:    c.record.ImageRef,
 		ImageId:     c.record.ImageID,
-		Labels:      c.Config.GetLabels(),
-		Annotations: c.Config.GetAnnotations(),
+		Labels:      labels,
+		Annotations: annotations,
 		Mounts:      c.Config.GetMounts(),
 		LogPath:     c.LogPath(),
 		User:        c.record.User,
@@ -184,12 +192,13 @@ func (c *Container) Ref() metrics.ContainerRef {
 	if !c.running {
 		pid = 0
 	}
+	labels, annotations := c.reported()
 	return metrics.ContainerRef{
 		ID:          c.ID,
 		PodID:       c.Pod.ID,
 		Metadata:    c.Config.GetMetadata(),
-		Labels:      c.Config.GetLabels(),
-		Annotations: c.Config.GetAnnotations(),
+		Labels:      labels,
+		Annotations: annotations,
 		State:       c.state(),
 		Image:       c.Config.GetImage().GetImage(),
 		CgroupPath:  c.CgroupsPath,

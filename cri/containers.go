@@ -8,7 +8,6 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/container"
-	"github.com/berth-run/berth/index"
 )
 
 // containers are the RPCs about containers.
@@ -45,8 +44,7 @@ func (c containers) ListContainers(_ context.Context, r *runtimeapi.ListContaine
 		return nil, err
 	}
 	resp := &runtimeapi.ListContainersResponse{}
-	fillList(resp, entries)
-	return resp, nil
+	return resp, fillUnary(resp, entries, "StreamContainers")
 }
 
 // StreamContainers implements the RPC (KEP-5825).
@@ -55,11 +53,7 @@ func (c containers) StreamContainers(r *runtimeapi.StreamContainersRequest, s gr
 	if err != nil {
 		return err
 	}
-	return sendChunks(entries, func(some []index.Entry) *runtimeapi.StreamContainersResponse {
-		resp := &runtimeapi.StreamContainersResponse{}
-		fillList(resp, some)
-		return resp
-	}, s.Send)
+	return sendEntries(entries, s.Send)
 }
 
 // ContainerStatus implements the RPC.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/berth-run/berth/container"
 	"github.com/berth-run/berth/events"
+	"github.com/berth-run/berth/internal/budget"
+	"github.com/berth-run/berth/internal/report"
 	"github.com/berth-run/berth/sandbox"
 )
 
@@ -45,12 +47,15 @@ func (a *Announcer) Container(c *container.Container, what runtimeapi.ContainerE
 
 func (a *Announcer) publish(id string, pod *sandbox.Sandbox, what runtimeapi.ContainerEventType) {
 	a.Hub.Publish(func() *events.Event {
-		return &events.Event{
+		e := &events.Event{
 			ContainerId:        id,
 			ContainerEventType: what,
 			CreatedAt:          time.Now().UnixNano(),
 			PodSandboxStatus:   pod.Status(),
 			ContainersStatuses: a.Containers.PodStatuses(pod.ID),
 		}
+		// One event that its subscriber cannot receive would end the events of all pods.
+		report.Fit(e, budget.StreamMessage)
+		return e
 	})
 }

@@ -105,11 +105,7 @@ func (lister) StreamContainers(r *runtimeapi.StreamContainersRequest, out grpc.S
 	if err != nil {
 		return err
 	}
-	return sendChunks(entries, func(some []index.Entry) *runtimeapi.StreamContainersResponse {
-		resp := &runtimeapi.StreamContainersResponse{}
-		fillList(resp, some)
-		return resp
-	}, out.Send)
+	return sendEntries(entries, out.Send)
 }
 
 // TestBuffersAreUsedAgain: many who list at once get what they asked for, although some give up and some ask for

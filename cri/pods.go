@@ -8,7 +8,8 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/container"
-	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/budget"
+	"github.com/berth-run/berth/internal/report"
 	"github.com/berth-run/berth/sandbox"
 )
 
@@ -44,8 +45,7 @@ func (p pods) ListPodSandbox(_ context.Context, r *runtimeapi.ListPodSandboxRequ
 		return nil, err
 	}
 	resp := &runtimeapi.ListPodSandboxResponse{}
-	fillList(resp, entries)
-	return resp, nil
+	return resp, fillUnary(resp, entries, "StreamPodSandboxes")
 }
 
 // StreamPodSandboxes implements the RPC (KEP-5825).
@@ -54,11 +54,7 @@ func (p pods) StreamPodSandboxes(r *runtimeapi.StreamPodSandboxesRequest, s grpc
 	if err != nil {
 		return err
 	}
-	return sendChunks(entries, func(some []index.Entry) *runtimeapi.StreamPodSandboxesResponse {
-		resp := &runtimeapi.StreamPodSandboxesResponse{}
-		fillList(resp, some)
-		return resp
-	}, s.Send)
+	return sendEntries(entries, s.Send)
 }
 
 // UpdatePodSandboxResources implements the RPC.
@@ -78,6 +74,7 @@ func (p pods) PodSandboxStatus(_ context.Context, r *runtimeapi.PodSandboxStatus
 		ContainersStatuses: p.containers.PodStatuses(s.ID),
 		Timestamp:          time.Now().UnixNano(),
 	}
+	report.Fit(resp, budget.Message)
 	if r.GetVerbose() {
 		resp.Info, err = p.manager.Info(s)
 	}

@@ -11,12 +11,10 @@ import (
 	"github.com/berth-run/berth/cri/streaming"
 	"github.com/berth-run/berth/events"
 	"github.com/berth-run/berth/imageservice"
+	"github.com/berth-run/berth/internal/budget"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
 )
-
-// maxMessage bounds a gRPC message, in bytes: what the kubelet uses, too.
-const maxMessage = 16 << 20
 
 // writeBuffer is how much of an answer is written at once, in bytes: most lists whole. A
 // connection has it only while it writes.
@@ -76,8 +74,8 @@ func NewServer(o Options) *grpc.Server {
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.WriteBufferSize(writeBuffer),
 		grpc.SharedWriteBuffer(true),
-		grpc.MaxRecvMsgSize(maxMessage),
-		grpc.MaxSendMsgSize(maxMessage),
+		grpc.MaxRecvMsgSize(budget.Message),
+		grpc.MaxSendMsgSize(budget.Message),
 	)...)
 	runtimeapi.RegisterRuntimeServiceServer(s, &Runtime{
 		pods:       pods{o.Pods, o.Containers},
@@ -89,19 +87,4 @@ func NewServer(o Options) *grpc.Server {
 	})
 	runtimeapi.RegisterImageServiceServer(s, &Images{images: o.Images})
 	return s
-}
-
-// chunk is how many items of a list go into one message of a Stream* RPC.
-const chunk = 256
-
-// sendChunks sends items in messages of at most chunk, none for an empty list.
-func sendChunks[T, M any](items []T, wrap func([]T) *M, send func(*M) error) error {
-	for len(items) > 0 {
-		n := min(chunk, len(items))
-		if err := send(wrap(items[:n])); err != nil {
-			return err
-		}
-		items = items[n:]
-	}
-	return nil
 }

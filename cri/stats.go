@@ -4,10 +4,12 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/container"
 	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/budget"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
 )
@@ -32,17 +34,12 @@ func (s stats) ContainerStats(ctx context.Context, r *runtimeapi.ContainerStatsR
 // ListContainerStats implements the RPC.
 func (s stats) ListContainerStats(ctx context.Context, r *runtimeapi.ListContainerStatsRequest) (*runtimeapi.ListContainerStatsResponse, error) {
 	resp := &runtimeapi.ListContainerStatsResponse{}
-	fillList(resp, s.ofContainers(ctx, r.GetFilter()))
-	return resp, nil
+	return resp, fillUnary(resp, s.ofContainers(ctx, r.GetFilter()), "StreamContainerStats")
 }
 
 // StreamContainerStats implements the RPC (KEP-5825).
 func (s stats) StreamContainerStats(r *runtimeapi.StreamContainerStatsRequest, out grpc.ServerStreamingServer[runtimeapi.StreamContainerStatsResponse]) error {
-	return sendChunks(s.ofContainers(out.Context(), r.GetFilter()), func(some []index.Entry) *runtimeapi.StreamContainerStatsResponse {
-		resp := &runtimeapi.StreamContainerStatsResponse{}
-		fillList(resp, some)
-		return resp
-	}, out.Send)
+	return sendEntries(s.ofContainers(out.Context(), r.GetFilter()), out.Send)
 }
 
 // ofContainers resolves the prefixes of a filter; what fits nothing selects nothing.
@@ -81,17 +78,12 @@ func (s stats) PodSandboxStats(ctx context.Context, r *runtimeapi.PodSandboxStat
 // ListPodSandboxStats implements the RPC.
 func (s stats) ListPodSandboxStats(ctx context.Context, r *runtimeapi.ListPodSandboxStatsRequest) (*runtimeapi.ListPodSandboxStatsResponse, error) {
 	resp := &runtimeapi.ListPodSandboxStatsResponse{}
-	fillList(resp, s.ofPods(ctx, r.GetFilter()))
-	return resp, nil
+	return resp, fillUnary(resp, s.ofPods(ctx, r.GetFilter()), "StreamPodSandboxStats")
 }
 
 // StreamPodSandboxStats implements the RPC (KEP-5825).
 func (s stats) StreamPodSandboxStats(r *runtimeapi.StreamPodSandboxStatsRequest, out grpc.ServerStreamingServer[runtimeapi.StreamPodSandboxStatsResponse]) error {
-	return sendChunks(s.ofPods(out.Context(), r.GetFilter()), func(some []index.Entry) *runtimeapi.StreamPodSandboxStatsResponse {
-		resp := &runtimeapi.StreamPodSandboxStatsResponse{}
-		fillList(resp, some)
-		return resp
-	}, out.Send)
+	return sendEntries(s.ofPods(out.Context(), r.GetFilter()), out.Send)
 }
 
 func (s stats) ofPods(ctx context.Context, f *runtimeapi.PodSandboxStatsFilter) []index.Entry {
@@ -112,10 +104,14 @@ func (s stats) ListMetricDescriptors(context.Context, *runtimeapi.ListMetricDesc
 
 // ListPodSandboxMetrics implements the RPC.
 func (s stats) ListPodSandboxMetrics(ctx context.Context, _ *runtimeapi.ListPodSandboxMetricsRequest) (*runtimeapi.ListPodSandboxMetricsResponse, error) {
-	return s.sampler.PodSandboxMetrics(ctx), nil
+	resp, pods := s.sampler.PodSandboxMetrics(ctx)
+	if size := proto.Size(resp); size > budget.Message {
+		return nil, tooLong(pods, size, "StreamPodSandboxMetrics")
+	}
+	return resp, nil
 }
 
 // StreamPodSandboxMetrics implements the RPC (KEP-5825).
 func (s stats) StreamPodSandboxMetrics(_ *runtimeapi.StreamPodSandboxMetricsRequest, out grpc.ServerStreamingServer[runtimeapi.StreamPodSandboxMetricsResponse]) error {
-	return s.sampler.StreamPodSandboxMetrics(out.Context(), chunk, out.Send)
+	return s.sampler.StreamPodSandboxMetrics(out.Context(), budget.StreamMessage, out.Send)
 }

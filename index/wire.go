@@ -35,15 +35,26 @@ func (c *Cached) Entry(state int32, describe func() proto.Message) (Entry, error
 	if e := c.last.Load(); e != nil && e.State == state {
 		return *e, nil
 	}
-	raw, err := proto.Marshal(describe())
+	e, err := Encode(state, describe())
+	if err != nil {
+		return Entry{}, err
+	}
+	c.last.Store(&e)
+	return e, nil
+}
+
+// Encode makes the entry of an object in a state.
+func Encode(state int32, m proto.Message) (Entry, error) {
+	raw, err := proto.Marshal(m)
 	if err != nil {
 		return Entry{}, fmt.Errorf("encode for a list: %w", err)
 	}
-	wire := protowire.AppendTag(make([]byte, 0, len(raw)+4), ListField, protowire.BytesType)
-	e := &Entry{State: state, Wire: protowire.AppendBytes(wire, raw)}
-	c.last.Store(e)
-	return *e, nil
+	wire := protowire.AppendTag(make([]byte, 0, len(raw)+Overhead), ListField, protowire.BytesType)
+	return Entry{State: state, Wire: protowire.AppendBytes(wire, raw)}, nil
 }
+
+// Overhead is what the wire form of an entry may take beyond its message, in bytes.
+const Overhead = 6
 
 // ListField is the number of the field that has the elements: the same in all responses
 // that list pods or containers, or their stats.

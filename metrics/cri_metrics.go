@@ -15,22 +15,24 @@ func (s *Sampler) MetricDescriptors() []*runtimeapi.MetricDescriptor {
 	return out
 }
 
-// PodSandboxMetrics answers CRI's ListPodSandboxMetrics for ready pods and their containers.
+// PodSandboxMetrics answers CRI's ListPodSandboxMetrics for ready pods and their containers, and
+// says of how many pods.
 // CRI's values are whole numbers, so seconds lose their fraction, which /metrics has.
 //
 // The message is encoded already: its fields are empty and its unknown fields hold all of
 // it, which the gRPC codec sends as they are. Tens of thousands of values would cost as many
 // objects otherwise, for each caller again.
-func (s *Sampler) PodSandboxMetrics(ctx context.Context) *runtimeapi.ListPodSandboxMetricsResponse {
+func (s *Sampler) PodSandboxMetrics(ctx context.Context) (_ *runtimeapi.ListPodSandboxMetricsResponse, pods int) {
 	r := &runtimeapi.ListPodSandboxMetricsResponse{}
-	r.ProtoReflect().SetUnknown(s.sample(ctx, everything).criMetrics(s.families, s.opts.MaxAge).all())
-	return r
+	list := s.sample(ctx, everything).criMetrics(s.families, s.opts.MaxAge)
+	r.ProtoReflect().SetUnknown(list.all())
+	return r, len(list.ends)
 }
 
 // StreamPodSandboxMetrics answers CRI's StreamPodSandboxMetrics: as PodSandboxMetrics, in
-// messages of at most so many pods.
-func (s *Sampler) StreamPodSandboxMetrics(ctx context.Context, chunk int, send func(*runtimeapi.StreamPodSandboxMetricsResponse) error) error {
-	for b := range s.sample(ctx, everything).criMetrics(s.families, s.opts.MaxAge).chunks(chunk) {
+// messages of at most room bytes. A pod whose metrics alone take more has a message of its own.
+func (s *Sampler) StreamPodSandboxMetrics(ctx context.Context, room int, send func(*runtimeapi.StreamPodSandboxMetricsResponse) error) error {
+	for b := range s.sample(ctx, everything).criMetrics(s.families, s.opts.MaxAge).chunks(room) {
 		r := &runtimeapi.StreamPodSandboxMetricsResponse{}
 		r.ProtoReflect().SetUnknown(b)
 		if err := send(r); err != nil {

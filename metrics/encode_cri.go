@@ -21,11 +21,14 @@ type criMetrics struct {
 // streamed sister, which have it in the same field.
 func (c *criMetrics) all() []byte { return c.data }
 
-// chunks cuts the list into messages of at most n pods.
-func (c *criMetrics) chunks(n int) iter.Seq[[]byte] {
+// chunks cuts the list into messages of at most room bytes, of one pod at the least.
+func (c *criMetrics) chunks(room int) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		for begin, i := 0, 0; i < len(c.ends); i += n {
-			end := c.ends[min(i+n, len(c.ends))-1]
+		for begin, i := 0, 0; i < len(c.ends); {
+			end := c.ends[i]
+			for i++; i < len(c.ends) && c.ends[i]-begin <= room; i++ {
+				end = c.ends[i]
+			}
 			if !yield(c.data[begin:end]) {
 				return
 			}

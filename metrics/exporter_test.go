@@ -192,7 +192,8 @@ func TestNilInstruments(t *testing.T) {
 // criPods takes the answer apart as a client does.
 func criPods(t *testing.T, s *Sampler) []*runtimeapi.PodSandboxMetrics {
 	t.Helper()
-	raw, err := proto.Marshal(s.PodSandboxMetrics(context.Background()))
+	list, _ := s.PodSandboxMetrics(context.Background())
+	raw, err := proto.Marshal(list)
 	if err != nil {
 		t.Fatal(err)
 	}

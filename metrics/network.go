@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-run/berth/internal/budget"
 	"github.com/berth-run/berth/sandbox/netns"
 )
 
@@ -73,6 +75,18 @@ func (n *netReader) read(path string, known *network) ([]Interface, error) {
 		known.link = link
 	}
 	return ifaces, nil
+}
+
+// someInterfaces are at most budget.ReportedInterfaces of a pod's, the default one among them.
+func someInterfaces(all []Interface, def string) []Interface {
+	const most = budget.ReportedInterfaces
+	if len(all) <= most {
+		return all
+	}
+	if i := slices.IndexFunc(all, func(i Interface) bool { return i.Name == def }); i >= most {
+		all[0], all[i] = all[i], all[0]
+	}
+	return slices.Clone(all[:most])
 }
 
 // number finds the number of a namespace, or gives it one.

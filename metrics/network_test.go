@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/berth-run/berth/internal/budget"
 	"github.com/berth-run/berth/sandbox/netns"
 )
 
@@ -158,5 +160,18 @@ func TestTraffic(t *testing.T) {
 	countTraffic(&i, raw)
 	if i.RxPackets != 1 || i.TxPackets != 2 || i.RxBytes != 3 || i.TxBytes != 4 || i.RxErrors != 5 || i.TxErrors != 6 || i.RxDropped != 7 || i.TxDropped != 8 {
 		t.Errorf("%+v", i)
+	}
+}
+
+// TestSomeInterfaces: a pod with very many interfaces shows some, its default one among them.
+func TestSomeInterfaces(t *testing.T) {
+	var all []Interface
+	for i := range 10_000 {
+		all = append(all, Interface{Name: fmt.Sprint("d", i)})
+	}
+	all[9_000].Name = "eth0"
+	got := someInterfaces(all, "eth0")
+	if len(got) != budget.ReportedInterfaces || !slices.ContainsFunc(got, func(i Interface) bool { return i.Name == "eth0" }) {
+		t.Errorf("%d interfaces, eth0 among them: no", len(got))
 	}
 }

@@ -268,7 +268,7 @@ func (w *work) podItself(f *files, p *podSample) {
 		w.count("network", err)
 		return
 	}
-	p.interfaces, p.networkAt = ifaces, time.Now()
+	p.interfaces, p.networkAt = someInterfaces(ifaces, p.defaultInterface()), time.Now()
 }
 
 // prune drops what was kept for objects that are gone.

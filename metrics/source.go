@@ -31,7 +31,7 @@ type PodRef struct {
 	ID string
 	// Metadata is the CRI metadata of the pod: name, uid, namespace, attempt.
 	Metadata *runtimeapi.PodSandboxMetadata
-	// Labels and Annotations are those of the PodSandboxConfig, unchanged.
+	// Labels and Annotations are those of the PodSandboxConfig, as lists report them.
 	Labels, Annotations map[string]string
 	// State is ready or not ready. Only ready pods are measured.
 	State runtimeapi.PodSandboxState
@@ -54,7 +54,7 @@ type ContainerRef struct {
 	ID, PodID string
 	// Metadata is the CRI metadata of the container: name and attempt.
 	Metadata *runtimeapi.ContainerMetadata
-	// Labels and Annotations are those of the ContainerConfig, unchanged.
+	// Labels and Annotations are those of the ContainerConfig, as lists report them.
 	Labels, Annotations map[string]string
 	// State is the CRI state. Only running containers are measured.
 	State runtimeapi.ContainerState

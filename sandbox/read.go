@@ -16,6 +16,7 @@ import (
 	"github.com/berth-run/berth/cni"
 	"github.com/berth-run/berth/cri/streaming"
 	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/report"
 )
 
 // State is the pod's state in the words of the CRI.
@@ -36,16 +37,22 @@ func (s *Sandbox) isHidden() bool {
 func (s *Sandbox) entry() (index.Entry, error) {
 	state := s.State()
 	return s.listed.Entry(int32(state), func() proto.Message {
+		labels, annotations := s.Reported()
 		return &runtimeapi.PodSandbox{
 			Id:             s.ID,
 			Metadata:       s.Config.GetMetadata(),
 			State:          state,
 			CreatedAt:      s.CreatedAt.UnixNano(),
-			Labels:         s.Config.GetLabels(),
-			Annotations:    s.Config.GetAnnotations(),
+			Labels:         labels,
+			Annotations:    annotations,
 			RuntimeHandler: s.HandlerName,
 		}
 	})
+}
+
+// Reported are the labels and annotations as lists, statuses and events show them: long ones cut off.
+func (s *Sandbox) Reported() (labels, annotations map[string]string) {
+	return report.Metadata(s.Config.GetLabels(), s.Config.GetAnnotations())
 }
 
 // oldestFirst is the order of lists.
@@ -110,6 +117,7 @@ func (m *Manager) Status(id string) (*runtimeapi.PodSandboxStatus, *Sandbox, err
 
 // Status describes the pod.
 func (s *Sandbox) Status() *runtimeapi.PodSandboxStatus {
+	labels, annotations := s.Reported()
 	st := &runtimeapi.PodSandboxStatus{
 		Id:             s.ID,
 		Metadata:       s.Config.GetMetadata(),
@@ -117,8 +125,8 @@ func (s *Sandbox) Status() *runtimeapi.PodSandboxStatus {
 		CreatedAt:      s.CreatedAt.UnixNano(),
 		Network:        &runtimeapi.PodSandboxNetworkStatus{},
 		Linux:          &runtimeapi.LinuxPodSandboxStatus{Namespaces: &runtimeapi.Namespace{Options: s.namespaceOptions()}},
-		Labels:         s.Config.GetLabels(),
-		Annotations:    s.Config.GetAnnotations(),
+		Labels:         labels,
+		Annotations:    annotations,
 		RuntimeHandler: s.HandlerName,
 	}
 	if ips := s.IPs(); len(ips) > 0 {

@@ -197,8 +197,9 @@ func (s *source) Pods() []metrics.PodRef {
 	visible := s.pods.Visible()
 	out := make([]metrics.PodRef, 0, len(visible))
 	for _, p := range visible {
+		labels, annotations := p.Reported()
 		out = append(out, metrics.PodRef{
-			ID: p.ID, Metadata: p.Config.GetMetadata(), Labels: p.Config.GetLabels(), Annotations: p.Config.GetAnnotations(),
+			ID: p.ID, Metadata: p.Config.GetMetadata(), Labels: labels, Annotations: annotations,
 			State: p.State(), RuntimeHandler: p.HandlerName, CgroupParent: p.CgroupParent,
 			NetnsPath: s.pods.NetNS(p), DefaultInterface: p.Interface(), CreatedAt: p.CreatedAt,
 		})
