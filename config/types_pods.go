@@ -113,7 +113,9 @@ type Container struct {
 	// open, once the command itself has ended; Exec as long as some comes in each such time.
 	ExecDrainTimeout Duration `toml:"exec_drain_timeout"`
 	// Most output of ExecSync that is kept, for each of stdout and stderr, in
-	// bytes; the rest is read and dropped.
+	// bytes. The rest is read and dropped, and the end of stderr says how much is missing. Both
+	// together are kept below the 16 MiB of a gRPC message, and the output of all calls at a time
+	// below 64 MiB: a call that comes when they are used up keeps 64 KiB of each.
 	ExecMaxOutput int64 `toml:"exec_max_output"`
 	// How long a container that was sent SIGKILL may take to end before Stop
 	// reports a failure.

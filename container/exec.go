@@ -14,31 +14,37 @@ import (
 	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/cri/streaming"
 	"github.com/berth-run/berth/flight"
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // ExecSync runs a command and returns its output and exit code (CRI ExecSync). With
 // a timeout above zero the command, and what it started in its session, is killed
 // when that has passed, and the error is context.DeadlineExceeded. Output beyond
-// the configured bound is read and dropped. Once the command has ended, output that
-// a child still holds open is waited for no longer than the drain timeout.
-func (m *Manager) ExecSync(ctx context.Context, id string, cmd []string, timeout time.Duration) (stdout, stderr []byte, code uint32, err error) {
+// the configured bound, and beyond what all calls together may hold, is read and dropped. Once
+// the command has ended, output that a child still holds open is waited for no longer than the
+// drain timeout. The output must be released.
+func (m *Manager) ExecSync(ctx context.Context, id string, cmd []string, timeout time.Duration) (*Output, uint32, error) {
 	c, err := m.NeedRunning(id, "run a command in it")
 	if err != nil {
-		return nil, nil, 0, err
+		return nil, 0, err
 	}
-	limit := int(m.Config.Container.ExecMaxOutput)
-	out, errOut := &cappedBuffer{limit: limit}, &cappedBuffer{limit: limit}
+	out := newOutput(int(min(m.Config.Container.ExecMaxOutput, budget.ExecAnswer)), m.outputs)
 	run := ctx
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		run, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	code, err = m.execBounded(run, c, cmd, streaming.IO{Stdout: out, Stderr: errOut})
-	if err != nil && ctx.Err() == nil && run.Err() != nil {
-		err = fmt.Errorf("command %q in %s did not end within %s (%w): %v", cmd, c.Name(), timeout, context.DeadlineExceeded, err)
+	code, err := m.execBounded(run, c, cmd, streaming.IO{Stdout: &out.Stdout, Stderr: &out.Stderr})
+	if err != nil {
+		out.Release()
+		if ctx.Err() == nil && run.Err() != nil {
+			err = fmt.Errorf("command %q in %s did not end within %s (%w): %v", cmd, c.Name(), timeout, context.DeadlineExceeded, err)
+		}
+		return nil, 0, err
 	}
-	return out.Bytes(), errOut.Bytes(), code, err
+	out.close()
+	return out, code, nil
 }
 
 // execUndo is how long a caller whose time is up waits for the command to be killed and

@@ -20,6 +20,7 @@ import (
 	"github.com/berth-run/berth/flight"
 	"github.com/berth-run/berth/imageservice"
 	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/budget"
 	"github.com/berth-run/berth/sandbox"
 	"github.com/berth-run/berth/steps"
 	"github.com/berth-run/berth/task"
@@ -61,6 +62,7 @@ type Manager struct {
 	slots   chan struct{}
 	users   userCache
 	primer  *cgroup.Primer
+	outputs *outputRoom // of all ExecSync calls
 
 	mu    sync.Mutex
 	byKey map[string]*Container
@@ -85,6 +87,7 @@ func New(o Options) *Manager {
 		byPod:   map[string]map[string]*Container{},
 		began:   time.Now(),
 		primer:  o.Cgroups.NewPrimer(),
+		outputs: newOutputRoom(budget.ExecOutputs),
 	}
 	if n := o.Config.Container.MaxConcurrentStarts; n > 0 {
 		m.slots = make(chan struct{}, n)

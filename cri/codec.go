@@ -21,8 +21,8 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		return c.CodecV2.Marshal(v)
 	}
 	size := proto.Size(m)
-	// A list that fillList made is sent as it is.
-	if wire := []byte(m.ProtoReflect().GetUnknown()); size > 0 && len(wire) == size && isList(m) {
+	// What fillList or execAnswer encoded is sent as it is.
+	if wire := []byte(m.ProtoReflect().GetUnknown()); size > 0 && len(wire) == size && isEncoded(m) {
 		return mem.BufferSlice{mem.NewBuffer(&wire, buffers)}, nil
 	}
 	if mem.IsBelowBufferPoolingThreshold(size) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/encoding/protowire"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/container"
@@ -27,11 +28,36 @@ func (s sessions) ExecSync(ctx context.Context, r *runtimeapi.ExecSyncRequest) (
 	if r.GetTimeout() < 0 {
 		return nil, fmt.Errorf("timeout is %d: %w", r.GetTimeout(), errdefs.ErrInvalidArgument)
 	}
-	stdout, stderr, code, err := s.containers.ExecSync(ctx, r.GetContainerId(), r.GetCmd(), seconds(r.GetTimeout()))
+	out, code, err := s.containers.ExecSync(ctx, r.GetContainerId(), r.GetCmd(), seconds(r.GetTimeout()))
 	if err != nil {
 		return nil, err
 	}
-	return &runtimeapi.ExecSyncResponse{Stdout: stdout, Stderr: stderr, ExitCode: int32(code)}, nil
+	defer out.Release()
+	return execAnswer(out, int32(code)), nil
+}
+
+// execAnswer encodes the answer at once, as fillList does for lists: output of some MiB is copied a
+// single time.
+func execAnswer(out *container.Output, code int32) *runtimeapi.ExecSyncResponse {
+	const stdout, stderr, exitCode = 1, 2, 3 // field numbers of ExecSyncResponse
+	resp := &runtimeapi.ExecSyncResponse{}
+	if out.Stdout.Len()+out.Stderr.Len() == 0 {
+		resp.ExitCode = code
+		return resp
+	}
+	const rest = 32 // tags, lengths and the code
+	wire := (*buffers.Get(out.Stdout.Len() + out.Stderr.Len() + rest))[:0]
+	if n := out.Stdout.Len(); n > 0 {
+		wire = out.Stdout.AppendTo(protowire.AppendVarint(protowire.AppendTag(wire, stdout, protowire.BytesType), uint64(n)))
+	}
+	if n := out.Stderr.Len(); n > 0 {
+		wire = out.Stderr.AppendTo(protowire.AppendVarint(protowire.AppendTag(wire, stderr, protowire.BytesType), uint64(n)))
+	}
+	if code != 0 {
+		wire = protowire.AppendVarint(protowire.AppendTag(wire, exitCode, protowire.VarintType), uint64(code))
+	}
+	resp.ProtoReflect().SetUnknown(wire)
+	return resp
 }
 
 // Exec implements the RPC.

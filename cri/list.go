@@ -25,14 +25,15 @@ func newBuffers() mem.BufferPool {
 	return mem.NewTieredBufferPool(sizes...)
 }
 
-// isList knows the answers that fillList is for, and nothing else makes: what they have that is not known to them
-// is in one of the buffers.
-func isList(m proto.Message) bool {
+// isEncoded knows the answers that fillList and execAnswer are for, and nothing else makes: what they have that is
+// not known to them is in one of the buffers.
+func isEncoded(m proto.Message) bool {
 	switch m.(type) {
 	case *runtimeapi.ListPodSandboxResponse, *runtimeapi.StreamPodSandboxesResponse,
 		*runtimeapi.ListContainersResponse, *runtimeapi.StreamContainersResponse,
 		*runtimeapi.ListPodSandboxStatsResponse, *runtimeapi.StreamPodSandboxStatsResponse,
-		*runtimeapi.ListContainerStatsResponse, *runtimeapi.StreamContainerStatsResponse:
+		*runtimeapi.ListContainerStatsResponse, *runtimeapi.StreamContainerStatsResponse,
+		*runtimeapi.ExecSyncResponse:
 		return true
 	}
 	return false

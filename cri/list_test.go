@@ -65,7 +65,7 @@ func TestFieldNumbers(t *testing.T) {
 		&runtimeapi.ListPodSandboxStatsResponse{}, &runtimeapi.StreamPodSandboxStatsResponse{},
 	} {
 		f := m.ProtoReflect().Descriptor().Fields()
-		if !isList(m) || f.Len() != 1 || f.Get(0).Number() != index.ListField || !f.Get(0).IsList() {
+		if !isEncoded(m) || f.Len() != 1 || f.Get(0).Number() != index.ListField || !f.Get(0).IsList() {
 			t.Errorf("%T is no list in field %d", m, index.ListField)
 		}
 	}
