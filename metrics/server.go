@@ -10,13 +10,12 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/containerd/errdefs"
-)
 
-// headerTimeout keeps a client that says nothing from holding a connection.
-const headerTimeout = 10 * time.Second
+	"github.com/berth-run/berth/internal/budget"
+	"github.com/berth-run/berth/internal/gate"
+)
 
 // Check is one condition of health. An error is the reason it is not met.
 type Check struct {
@@ -51,13 +50,13 @@ func NewServer(m *Metrics, opts ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	bounded := gate.New(l, "metrics")
+	s := &Server{listener: bounded, http: &http.Server{Handler: handler(m, opts), WriteTimeout: budget.ScrapeTimeout}}
+	bounded.Attach(s.http)
 	if opts.TLS != nil {
-		l = tls.NewListener(l, opts.TLS)
+		s.listener = tls.NewListener(bounded, opts.TLS)
 	}
-	return &Server{
-		listener: l,
-		http:     &http.Server{Handler: handler(m, opts), ReadHeaderTimeout: headerTimeout},
-	}, nil
+	return s, nil
 }
 
 func handler(m *Metrics, opts ServerOptions) http.Handler {

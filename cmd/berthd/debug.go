@@ -4,20 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"os"
-	"time"
 
 	"github.com/berth-run/berth/failpoint"
+	"github.com/berth-run/berth/internal/gate"
 )
 
 // debugServer answers on a unix socket that only root can open: /debug/pprof/ has
 // profiles and goroutine dumps of a daemon that misbehaves, without a restart, and
 // /failpoints lets tests break it.
 type debugServer struct {
-	listener net.Listener
+	listener *gate.Gate
 	server   *http.Server
 }
 
@@ -32,7 +31,9 @@ func newDebugServer(socket string, points *failpoint.Set) (*debugServer, error) 
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	mux.Handle("/failpoints", points.Handler())
 	mux.Handle("/failpoints/", points.Handler())
-	return &debugServer{l, &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}}, nil
+	d := &debugServer{gate.New(l, "debug"), &http.Server{Handler: mux}}
+	d.listener.Attach(d.server)
+	return d, nil
 }
 
 // serve answers until ctx ends.

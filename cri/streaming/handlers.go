@@ -74,7 +74,7 @@ func (s *Server) servePortForward(w http.ResponseWriter, r *http.Request, req *r
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	forward := &forwarder{ctx: r.Context(), backend: s.backend, dialTimeout: s.cfg.DialTimeout}
+	forward := &forwarder{ctx: r.Context(), backend: s.backend, dialTimeout: s.cfg.DialTimeout, all: &s.forwarded}
 	portforward.ServePortForward(w, r, forward, req.PodSandboxId, "", opts,
 		s.cfg.IdleTimeout, s.cfg.CreationTimeout, portforward.SupportedProtocols)
 	// The library does not wait for the streams of a connection that ended.

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"k8s.io/cri-streaming/pkg/streaming/portforward"
+
+	"github.com/berth-run/berth/internal/budget"
+	"github.com/berth-run/berth/internal/gate"
 )
 
 // halfClosed is how long a client may be silent after the pod has closed its side. The pod may
@@ -23,6 +26,7 @@ type forwarder struct {
 	ctx         context.Context
 	backend     Backend
 	dialTimeout time.Duration
+	all         *atomic.Int64 // connections of all requests
 
 	mu      sync.Mutex
 	ended   bool // no stream may begin any more
@@ -55,6 +59,11 @@ func (f *forwarder) PortForward(_ context.Context, podID, _ string, port int32, 
 	}
 	defer f.streams.Done()
 	defer recovered(f.ctx, &err)
+	defer f.all.Add(-1)
+	if most := gate.Share(budget.ForwardedShare); f.all.Add(1) > int64(most) {
+		return fmt.Errorf("connect to port %d of pod %s: %d connections to pods' ports are open on this node already, and more "+
+			"would take the runtime's file descriptors: close some, or raise LimitNOFILE of berthd", port, podID, most)
+	}
 	network, err := f.backend.PodNetwork(f.ctx, podID)
 	if err != nil {
 		return err

@@ -9,19 +9,20 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	"k8s.io/klog/v2"
+
+	"github.com/berth-run/berth/internal/gate"
 )
 
 const (
 	defaultAddress     = "127.0.0.1:0"
 	defaultIdleTimeout = 4 * time.Hour
 	defaultDialTimeout = 10 * time.Second
-	// headerTimeout keeps a client that says nothing from holding a connection.
-	headerTimeout = 10 * time.Second
 )
 
 // Config configures a Server. Zero values are sensible.
@@ -50,6 +51,8 @@ type Server struct {
 	http     *http.Server
 	tokens   *tokens
 	hangups  *hangups
+	// forwarded counts the connections to pods' ports.
+	forwarded atomic.Int64
 
 	// ctx ends with Close, and with it every session.
 	ctx      context.Context
@@ -74,14 +77,16 @@ func NewServer(cfg Config, backend Backend) (*Server, error) {
 		l.Close()
 		return nil, fmt.Errorf("watch streaming connections: %w", err)
 	}
-	s := &Server{cfg: cfg, backend: backend, listener: l, base: baseURL(l.Addr(), host, cfg.TLS != nil), tokens: newTokens(), hangups: watch}
+	bounded := gate.New(l, "streaming")
+	s := &Server{cfg: cfg, backend: backend, listener: bounded, base: baseURL(l.Addr(), host, cfg.TLS != nil), tokens: newTokens(), hangups: watch}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: headerTimeout, ConnContext: keepConn}
+	s.http = &http.Server{Handler: s.routes(), ConnContext: keepConn}
+	bounded.Attach(s.http)
 	if cfg.TLS != nil {
 		// HTTP/2 has no upgrade to another protocol.
 		t := cfg.TLS.Clone()
 		t.NextProtos = []string{"http/1.1"}
-		s.listener = tls.NewListener(l, t)
+		s.listener = tls.NewListener(bounded, t)
 	}
 	return s, nil
 }

@@ -15,6 +15,8 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // closeTimeout bounds the goodbye to a client that may have gone.
@@ -26,7 +28,7 @@ const closeTimeout = time.Second
 func openTunnel(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, *http.Request, bool) {
 	up := websocket.Upgrader{
 		Subprotocols:     []string{portforward.WebsocketsSPDYTunnelingPortForwardV1},
-		HandshakeTimeout: headerTimeout,
+		HandshakeTimeout: budget.HeaderTimeout,
 		// A token in the URL, not the origin, is what gives the right to connect.
 		CheckOrigin: func(*http.Request) bool { return true },
 	}
