@@ -62,6 +62,10 @@ type Metrics struct {
 	// HOST:PORT or unix:///path.sock; empty switches the endpoint off. Default:
 	// 127.0.0.1:9945, or a free port when state is not /run/berth.
 	Address string `toml:"address"`
+	// File with the token that /metrics asks for ("Authorization: Bearer TOKEN"). If it does not exist, it
+	// is made with a random token that root alone can read. Empty lets in whoever reaches the address.
+	// /healthz and /readyz need no token.
+	TokenFile string `toml:"token_file"`
 	// PEM file with the server certificate (and its chain); HTTPS is spoken when
 	// it is set.
 	TLSCertFile string `toml:"tls_cert_file"`

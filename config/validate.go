@@ -90,6 +90,9 @@ func (v *validator) logAndMetrics() {
 	} else if a != "" {
 		v.hostPort("metrics.address", a)
 	}
+	if f := c.Metrics.TokenFile; f != "" {
+		v.absolute("metrics.token_file", f)
+	}
 	v.tls("metrics", c.Metrics.TLSCertFile, c.Metrics.TLSKeyFile, c.Metrics.TLSClientCAFile)
 }
 
@@ -97,7 +100,7 @@ func (v *validator) streaming() {
 	s := v.config.Streaming
 	if s.Address == "" || strings.ContainsAny(s.Address, "/ []") {
 		v.complain("streaming.address", "must be a host name or an IP address, is %q", s.Address)
-	} else if !isLoopback(s.Address) && s.TLSCertFile == "" {
+	} else if !IsLoopback(s.Address) && s.TLSCertFile == "" {
 		v.complain("streaming.address", "%s can be reached from other machines: set streaming.tls_cert_file "+
 			"and streaming.tls_key_file, or listen on 127.0.0.1", s.Address)
 	}
@@ -110,7 +113,8 @@ func (v *validator) streaming() {
 	v.tls("streaming", s.TLSCertFile, s.TLSKeyFile, s.TLSClientCAFile)
 }
 
-func isLoopback(host string) bool {
+// IsLoopback reports whether a host name or IP address is reached from this machine alone.
+func IsLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

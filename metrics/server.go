@@ -31,6 +31,9 @@ type ServerOptions struct {
 	Address string
 	// TLS serves HTTPS when set.
 	TLS *tls.Config
+	// TokenFile has the bearer token that /metrics asks for; it is made when it does not exist.
+	// "" leaves /metrics open to whoever reaches the address.
+	TokenFile string
 	// Live are the checks of /healthz: failing means that a restart would help.
 	Live []Check
 	// Ready are those of /readyz.
@@ -44,14 +47,22 @@ type Server struct {
 }
 
 // NewServer opens the listener, so that a port in use is an error at start-up
-// (errdefs.ErrUnavailable). A bad address is errdefs.ErrInvalidArgument.
+// (errdefs.ErrUnavailable). A bad address or token file is errdefs.ErrInvalidArgument.
 func NewServer(m *Metrics, opts ServerOptions) (*Server, error) {
+	exposition := http.Handler(newExposition(m))
+	if opts.TokenFile != "" {
+		token, err := openToken(opts.TokenFile)
+		if err != nil {
+			return nil, err
+		}
+		exposition = token.guard(exposition)
+	}
 	l, err := listen(opts.Address)
 	if err != nil {
 		return nil, err
 	}
 	bounded := gate.New(l, "metrics")
-	s := &Server{listener: bounded, http: &http.Server{Handler: handler(m, opts), WriteTimeout: budget.ScrapeTimeout}}
+	s := &Server{listener: bounded, http: &http.Server{Handler: handler(exposition, opts), WriteTimeout: budget.ScrapeTimeout}}
 	bounded.Attach(s.http)
 	if opts.TLS != nil {
 		s.listener = tls.NewListener(bounded, opts.TLS)
@@ -59,9 +70,9 @@ func NewServer(m *Metrics, opts ServerOptions) (*Server, error) {
 	return s, nil
 }
 
-func handler(m *Metrics, opts ServerOptions) http.Handler {
+func handler(exposition http.Handler, opts ServerOptions) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", newExposition(m))
+	mux.Handle("GET /metrics", exposition)
 	mux.Handle("GET /healthz", health(opts.Live))
 	mux.Handle("GET /readyz", health(opts.Ready))
 	return mux

@@ -110,6 +110,9 @@ func (d *parts) announce() {
 	if d.exporter != nil {
 		fmt.Fprintf(os.Stderr, "  metrics      %s\n", metricsURL(d.exporter, d.config.Metrics.TLSCertFile != ""))
 	}
+	if d.exporter != nil && metricsOpen(d.config.Metrics) {
+		fmt.Fprintf(os.Stderr, "  note         the metrics, with the names of all pods, are open to whoever reaches %s: set metrics.token_file\n", d.config.Metrics.Address)
+	}
 	network := d.network.Status()
 	if network.Ready {
 		fmt.Fprintf(os.Stderr, "  network      %s\n", network.Message)
@@ -123,6 +126,12 @@ func (d *parts) announce() {
 		fmt.Fprintf(os.Stderr, "  note         %s\n", w)
 	}
 	fmt.Fprintln(os.Stderr)
+}
+
+// metricsOpen reports whether other machines may read the metrics without showing who they are.
+func metricsOpen(m config.Metrics) bool {
+	host, _, err := net.SplitHostPort(m.Address)
+	return err == nil && !config.IsLoopback(host) && m.TokenFile == "" && m.TLSClientCAFile == ""
 }
 
 func metricsURL(s *metrics.Server, secure bool) string {

@@ -124,7 +124,7 @@ func metricsOptions(c *config.Config) (metrics.ServerOptions, error) {
 	if err != nil {
 		return metrics.ServerOptions{}, fmt.Errorf("TLS of the metrics server: %w", err)
 	}
-	return metrics.ServerOptions{Address: m.Address, TLS: certs}, nil
+	return metrics.ServerOptions{Address: m.Address, TLS: certs, TokenFile: m.TokenFile}, nil
 }
 
 // serverTLS makes the TLS configuration of a server, nil without a certificate.

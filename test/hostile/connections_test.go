@@ -29,7 +29,8 @@ func TestIdleConnections(t *testing.T) {
 	const most, idle = 400, 700
 	daemon.Require(t)
 	address := freePort(t)
-	d := daemon.Start(t, daemon.Options{Config: "[metrics]\naddress = \"" + address + "\"\n"})
+	token := filepath.Join(t.TempDir(), "token")
+	d := daemon.Start(t, daemon.Options{Config: fmt.Sprintf("[metrics]\naddress = %q\ntoken_file = %q\n", address, token)})
 	d.Pull(t, images.Busybox)
 	c := d.RunPod(t).Run(t)
 	setDescriptors(t, d.PID(), most)
@@ -64,8 +65,11 @@ func TestIdleConnections(t *testing.T) {
 	if said, err := exec.Command(filepath.Join(bin, "crictl"), "--runtime-endpoint", "unix://"+d.Socket, "ps").CombinedOutput(); err != nil {
 		t.Errorf("crictl ps: %v\n%s", err, said)
 	}
-	if body := get(t, "http://"+address+"/metrics"); !strings.Contains(body, "berth_build_info") {
-		t.Errorf("a scrape has %d bytes", len(body))
+	if code, body := get(t, "http://"+address+"/metrics", token); code != http.StatusOK || !strings.Contains(body, "berth_build_info") {
+		t.Errorf("a scrape: %d with %d bytes", code, len(body))
+	}
+	if code, body := get(t, "http://"+address+"/metrics", ""); code != http.StatusUnauthorized || strings.Contains(body, "berth_") {
+		t.Errorf("a scrape without the token: %d with %d bytes", code, len(body))
 	}
 	var said strings.Builder
 	if err := stream(t, d, c, remotecommand.StreamOptions{Stdout: &said}, "echo", "new"); err != nil || said.String() != "new\n" {
@@ -111,19 +115,31 @@ func freePort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func get(t *testing.T, address string) string {
+// get asks with the token in a file, "" for none.
+func get(t *testing.T, address, token string) (code int, body string) {
 	t.Helper()
-	resp, err := http.Get(address)
+	r, err := http.NewRequestWithContext(daemon.Context(t), http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		raw, err := os.ReadFile(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(raw)))
+	}
+	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Error(err)
-		return ""
+		return 0, ""
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	raw, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Error(err)
 	}
-	return string(body)
+	return resp.StatusCode, string(raw)
 }
 
 // execURL asks for a session.
