@@ -28,12 +28,13 @@ type fetcher struct {
 	t        target
 	manifest ocispec.Manifest
 	streams  map[digest.Digest]*layerStream
+	applied  map[layerPair]bool
 }
 
 func newFetcher(ctx context.Context, p *pull, fail context.CancelCauseFunc) *fetcher {
 	return &fetcher{
 		p: p, ctx: ctx, fail: fail, slots: semaphore.NewWeighted(int64(p.s.opts.MaxParallelLayers)),
-		streams: map[digest.Digest]*layerStream{},
+		streams: map[digest.Digest]*layerStream{}, applied: map[layerPair]bool{},
 	}
 }
 
@@ -150,6 +151,7 @@ func (f *fetcher) checkDiff(layer ocispec.Descriptor, got digest.Digest) error {
 			continue
 		}
 		if f.t.config.RootFS.DiffIDs[i] == got {
+			f.applied[layerPair{layer.Digest, got}] = true
 			return nil
 		}
 		want = append(want, f.t.config.RootFS.DiffIDs[i].String())
@@ -190,17 +192,27 @@ func (f *fetcher) stream(desc ocispec.Descriptor) *layerStream {
 }
 
 // download brings one layer, not more at once than configured, and not the same
-// one twice however many images have it.
+// one twice from one registry, however many images have it.
 func (f *fetcher) download(ctx context.Context, desc ocispec.Descriptor, stream *layerStream) error {
 	if err := f.slots.Acquire(ctx, 1); err != nil {
 		return err
 	}
 	defer f.slots.Release(1)
-	key := "layer://" + desc.Digest.String()
-	if err := f.p.s.locks.Lock(ctx, key); err != nil {
+	locks, key := f.p.locks(), "layer://"+desc.Digest.String()
+	if err := locks.Lock(ctx, key); err != nil {
 		return err
 	}
-	defer f.p.s.locks.Unlock(key)
+	defer locks.Unlock(key)
+	kept, err := f.keptUnpacked(ctx, desc)
+	if err != nil {
+		return err
+	}
+	if kept {
+		stream.spoil() // nothing will come
+		f.p.progress.have(desc.Size)
+		f.p.layerFetched(desc, false, 0)
+		return nil
+	}
 	began := time.Now()
 	fetched, err := f.p.download(ctx, desc, "layer "+desc.Digest.String(), stream)
 	if err != nil {

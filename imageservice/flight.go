@@ -40,6 +40,14 @@ type pull struct {
 	left    bool // the last waiter has left, the pull is being undone
 }
 
+// domain is the registry that the reference names.
+func (p *pull) domain() string { return reference.Domain(p.named) }
+
+// locks are the keys by which pulls wait for each other: for those of the same registry only. What
+// two registries have is downloaded and unpacked twice if it must be, and the first one to be done
+// wins, so that a registry that stalls is waited for by its own pulls alone.
+func (p *pull) locks() lockScope { return lockScope{p.s.locks, p.domain()} }
+
 // pulls are the pulls in flight by what they are for.
 type pulls struct {
 	mu     sync.Mutex

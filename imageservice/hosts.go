@@ -94,6 +94,9 @@ func (r *registry) withCapability(c docker.HostCapabilities) []*endpoint {
 	return out
 }
 
+// pullHosts returns the hosts that give content.
+func (r *registry) pullHosts() []*endpoint { return r.withCapability(docker.HostCapabilityPull) }
+
 // prefer moves an endpoint to the front, for the requests after it answered.
 func (r *registry) prefer(e *endpoint) {
 	r.mu.Lock()

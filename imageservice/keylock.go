@@ -8,7 +8,7 @@ import (
 )
 
 // keyLock serialises work by key, across pulls: a layer that two images share is
-// downloaded once. It implements containerd's unpack.KeyedLocker.
+// downloaded once.
 type keyLock struct {
 	mu    sync.Mutex
 	locks map[string]*countedLock
@@ -57,3 +57,18 @@ func (k *keyLock) leave(key string, l *countedLock) {
 		delete(k.locks, key)
 	}
 }
+
+// lockScope is a part of the keys that is apart from all others. It implements containerd's
+// unpack.KeyedLocker.
+type lockScope struct {
+	locks *keyLock
+	name  string
+}
+
+// Lock implements unpack.KeyedLocker.
+func (s lockScope) Lock(ctx context.Context, key string) error {
+	return s.locks.Lock(ctx, s.name+" "+key)
+}
+
+// Unlock implements unpack.KeyedLocker.
+func (s lockScope) Unlock(key string) { s.locks.Unlock(s.name + " " + key) }

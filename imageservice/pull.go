@@ -68,13 +68,13 @@ func (p *pull) queue(ctx context.Context) error {
 	return nil
 }
 
-// alreadyHere short-cuts a pull whose target is on the node and unpacked: only
-// the reference may be new. It returns "" when there is something to do.
+// alreadyHere short-cuts a pull whose target is on the node and unpacked, and came from the same
+// repository: only the tag may be new. It returns "" when there is something to do, or to be proven.
 func (p *pull) alreadyHere(ctx context.Context, desc ocispec.Descriptor) (string, error) {
 	p.s.writes.Lock()
 	defer p.s.writes.Unlock()
 	t := p.s.idx.targetOf(desc.Digest.String())
-	if t == nil {
+	if t == nil || p.s.idx.proof(desc.Digest, p.named) != proofRepository {
 		return "", nil
 	}
 	if chain := chainID(t.config); chain != "" {

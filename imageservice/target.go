@@ -3,6 +3,7 @@ package imageservice
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -19,6 +20,8 @@ type target struct {
 	rawConfig []byte
 	id        string
 	notes     map[string]string // annotations of the manifest
+	// unpacked: it was checked that the layers unpack to what the configuration says.
+	unpacked bool
 }
 
 // size is what the image takes as content.
@@ -91,8 +94,27 @@ func (s *Service) loadManifest(ctx context.Context, root, desc ocispec.Descripto
 	}
 	return &target{
 		desc: root, manifest: desc, layers: m.Layers, config: c, rawConfig: rawConfig,
-		id: m.Config.Digest.String(), notes: m.Annotations,
+		id: m.Config.Digest.String(), notes: m.Annotations, unpacked: s.wasUnpacked(ctx, m.Config, chainID(c)),
 	}, nil
+}
+
+// snapshotRefLabel and the name of a snapshotter are the label of a configuration that names the
+// snapshot of the uppermost layer.
+const snapshotRefLabel = "containerd.io/gc.ref.snapshot."
+
+// wasUnpacked reports whether containerd's unpacker noted on a configuration that its layers are
+// snapshots, which it does after it has checked what they unpack to.
+func (s *Service) wasUnpacked(ctx context.Context, config ocispec.Descriptor, chain string) bool {
+	info, err := s.client.ContentStore().Info(ctx, config.Digest)
+	if err != nil {
+		return false
+	}
+	for key, value := range info.Labels {
+		if strings.HasPrefix(key, snapshotRefLabel) && value == chain {
+			return true
+		}
+	}
+	return false
 }
 
 // readSmall reads a blob that has to fit in memory.

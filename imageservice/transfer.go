@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -54,7 +53,7 @@ func (p *pull) newTransfer(ctx context.Context, desc ocispec.Descriptor, failed 
 	// followed: the node talks to the configured hosts only.
 	desc.URLs = nil
 	t := &transfer{p: p, desc: desc, ctx: ctx, failed: failed}
-	for _, e := range p.reg.withCapability(docker.HostCapabilityPull) {
+	for _, e := range p.reg.pullHosts() {
 		if !slices.ContainsFunc(failed.Hosts, func(h HostError) bool { return h.Host == e.name }) {
 			t.hosts = append(t.hosts, e)
 		}

@@ -49,6 +49,10 @@ func (p *pull) fetchAndUnpack(ctx context.Context, desc ocispec.Descriptor) (*ta
 	if f.t.id == "" || f.t.rawConfig == nil {
 		return nil, malformed("no image manifest behind %s", desc.Digest)
 	}
+	if err := f.checkKept(ctx); err != nil {
+		return nil, err
+	}
+	f.t.unpacked = true
 	return &f.t, f.disk.sync()
 }
 
@@ -66,7 +70,9 @@ func (p *pull) newUnpacker(ctx context.Context, f *fetcher) (*unpack.Unpacker, e
 			SnapshotterCapabilities: caps,
 			Applier:                 &applier{f: f, next: s.client.DiffService()},
 		}),
-		unpack.WithDuplicationSuppressor(s.locks),
+		unpack.WithDuplicationSuppressor(p.locks()),
+		// Layers whose snapshots are here are handled too: that the registry has them must be shown.
+		unpack.WithFetchAllContent(),
 	}
 	if !s.opts.DisableStreaming {
 		// A limit is what makes it unpack layers side by side. It holds it while a layer is still on its way,
