@@ -166,7 +166,7 @@ func (m *Manager) Info(ctx context.Context, c *Container) (map[string]string, er
 	info := map[string]any{
 		"sandboxID":      c.Pod.ID,
 		"pid":            c.pid,
-		"phase":          c.record.Phase,
+		"phase":          c.phase(),
 		"exit":           c.record.Exit,
 		"snapshotter":    c.Snapshotter,
 		"snapshotKey":    c.ID,
@@ -182,6 +182,15 @@ func (m *Manager) Info(ctx context.Context, c *Container) (map[string]string, er
 		return nil, fmt.Errorf("encode the info of %s: %w", c.Name(), err)
 	}
 	return map[string]string{"info": string(raw)}, nil
+}
+
+// phase is what the container is in, in one word: the record's, and "running", which no record
+// says; c.mu is held.
+func (c *Container) phase() string {
+	if c.state() == runtimeapi.ContainerState_CONTAINER_RUNNING {
+		return stateName(runtimeapi.ContainerState_CONTAINER_RUNNING)
+	}
+	return string(c.record.Phase)
 }
 
 // Ref is the container as the sampler sees it.

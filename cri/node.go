@@ -2,8 +2,6 @@ package cri
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -83,16 +81,13 @@ func (n node) Status(_ context.Context, r *runtimeapi.StatusRequest) (*runtimeap
 	if !r.GetVerbose() {
 		return resp, nil
 	}
-	resp.Info = map[string]string{}
 	info := n.Info()
 	info["network"] = network
-	for name, value := range info {
-		raw, err := json.Marshal(value)
-		if err != nil {
-			return nil, fmt.Errorf("encode %s of the node's status: %w", name, err)
-		}
-		resp.Info[name] = string(raw)
+	encoded, err := encodeInfo(info)
+	if err != nil {
+		return nil, err
 	}
+	resp.Info = encoded
 	return resp, nil
 }
 

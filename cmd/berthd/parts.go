@@ -356,17 +356,23 @@ func (d *parts) damage() string {
 
 // info is what a verbose Status tells beyond the conditions.
 func (d *parts) info() map[string]any {
-	configuration, err := d.config.Marshal()
+	var configuration any
+	configuration, err := d.config.Object()
 	if err != nil {
-		configuration = []byte(err.Error())
+		configuration = err.Error()
+	}
+	versions := map[string]companions.Version{}
+	for _, v := range companions.Own(version) {
+		versions[v.Name] = v
 	}
 	return map[string]any{
-		"version":    companions.Own(version),
-		"config":     string(configuration),
-		"host":       d.host,
-		"warnings":   d.host.Warnings(),
-		"pulls":      d.images.Pulls(),
-		"cniDetach":  d.pods.DetachQueue(),
-		"containerd": map[string]any{"address": d.engine.Address, "embedded": d.engine.Embedded},
+		"version":       versions,
+		"config":        configuration,
+		"configSources": d.config.Sources(),
+		"host":          d.host,
+		"warnings":      d.host.Warnings(),
+		"pulls":         d.images.Pulls(),
+		"cniDetach":     d.pods.DetachQueue(),
+		"containerd":    map[string]any{"address": d.engine.Address, "embedded": d.engine.Embedded},
 	}
 }
