@@ -11,11 +11,12 @@ import (
 	"github.com/berth-run/berth/config"
 )
 
-// version is set by the linker (-X main.version=...). A plain `go build` of a checkout
-// leaves the commit, one of a module its version.
+// version is set by the linker (-X main.version=...) to what git describe says. A plain `go build` of
+// a checkout leaves the commit, one of a module its version. init makes a semantic version of it.
 var version = "unknown"
 
 func init() {
+	defer func() { version = semanticVersion(version) }()
 	info, ok := debug.ReadBuildInfo()
 	if version != "unknown" || !ok {
 		return

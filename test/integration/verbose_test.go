@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	utilversion "k8s.io/apimachinery/pkg/util/version"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
 	"github.com/berth-run/berth/test/daemon"
 	"github.com/berth-run/berth/test/images"
 )
@@ -13,6 +16,13 @@ import (
 // TestVerbose: what crictl prints of verbose answers is JSON all through, with no JSON in texts.
 func TestVerbose(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon.Daemon) {
+		v, err := d.Runtime.Version(daemon.Context(t), &runtimeapi.VersionRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := utilversion.ParseSemantic(v.GetRuntimeVersion()); err != nil {
+			t.Errorf("the runtime's version: %v", err)
+		}
 		pod := d.RunPod(t)
 		c := pod.Run(t)
 		info := crictl(t, d, "info")
