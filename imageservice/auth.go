@@ -22,8 +22,8 @@ type credentials struct {
 	username, secret string
 	// bearer is a registry token, sent as it is.
 	bearer string
-	// server limits the credentials to one host; empty means any host that is
-	// configured for the image's registry.
+	// server limits the credentials to one host; empty means the image's registry
+	// and its mirrors (see appliesTo).
 	server string
 }
 
@@ -96,14 +96,25 @@ func hubAlias(host string) string {
 	return host
 }
 
-// appliesTo reports whether the credentials may be shown to host.
-func (c credentials) appliesTo(host string) bool {
-	return c.server == "" || c.server == hubAlias(host)
+// meantFor reports whether the request names a host as that which the credentials are for.
+func (c credentials) meantFor(host string) bool { return c.server != "" && c.server == hubAlias(host) }
+
+// appliesTo reports whether a registry host may see the credentials. Those for a named server
+// are for that one only. Others are for the registry of the image and the mirrors that the node's
+// administrator configured for it, as with containerd and CRI-O, but not for a mirror without
+// encryption: unlike these two, Berth sends nothing that anybody on the way can read to a host which
+// the owner of the credentials does not know of.
+func (c credentials) appliesTo(h docker.RegistryHost, g *guard) bool {
+	if c.server != "" {
+		return c.meantFor(h.Host)
+	}
+	return g.clear || h.Scheme == "https" && !g.plain.Load()
 }
 
-// forHost is the callback of the registry's authorizer.
-func (c credentials) forHost(host string) (string, string, error) {
-	if !c.appliesTo(host) {
+// forHost is the callback of the authorizer of a registry host; host is who wants credentials, which is
+// another one after a redirect.
+func (c credentials) forHost(host string, h docker.RegistryHost, g *guard) (string, string, error) {
+	if host != h.Host || !c.appliesTo(h, g) {
 		return "", "", nil
 	}
 	return c.username, c.secret, nil

@@ -11,11 +11,13 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // Limits on what is read into memory. Registries are not trusted.
 const (
-	maxManifestSize = 4 << 20
+	maxManifestSize = budget.RegistryManifest
 	maxConfigSize   = 8 << 20
 	maxLayers       = 512
 	maxIndexDepth   = 4

@@ -8,11 +8,14 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
 	crierrors "k8s.io/cri-api/pkg/errors"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // HostError is the failure of one registry host.
@@ -25,7 +28,9 @@ type HostError struct {
 }
 
 // Error implements error.
-func (e HostError) Error() string { return e.Host + ": " + e.Err.Error() }
+func (e HostError) Error() string {
+	return e.Host + ": " + printable([]byte(e.Err.Error()), budget.HostErrorShown)
+}
 
 // RegistryError says that no registry host gave what was asked for. It matches
 // the errdefs class of the decisive host only, while its message has the error
@@ -81,6 +86,10 @@ const (
 	reasonThrottled    = "throttled"
 	reasonServer       = "server"
 	reasonNetwork      = "network"
+	// reasonForbidden: the host wanted the node to do what it must not.
+	reasonForbidden = "forbidden"
+	// reasonMalformed: the host answered, and what it answered makes no sense.
+	reasonMalformed = "malformed"
 )
 
 func classOf(reason string) error {
@@ -93,6 +102,8 @@ func classOf(reason string) error {
 		return errdefs.ErrPermissionDenied
 	case reasonCorrupt:
 		return errdefs.ErrDataLoss
+	case reasonForbidden, reasonMalformed:
+		return errdefs.ErrFailedPrecondition
 	}
 	return errdefs.ErrUnavailable
 }
@@ -111,6 +122,7 @@ func hostError(host, what string, err error) HostError {
 func classify(err error) (reason, text string) {
 	var status remoteerrors.ErrUnexpectedStatus
 	var host HostError
+	var token tokenError
 	switch {
 	case errors.As(err, &host):
 		return host.Reason, ""
@@ -126,7 +138,13 @@ func classify(err error) (reason, text string) {
 		return reasonNotFound, ""
 	case errors.Is(err, context.DeadlineExceeded):
 		return reasonTimeout, ""
-	case strings.Contains(err.Error(), "basic auth because missing username"):
+	case errors.As(err, &token) && token.status != 0:
+		return reasonOfStatus(token.status), ""
+	case errors.Is(err, errForbidden):
+		return reasonForbidden, ""
+	case isWrongAnswer(err):
+		return reasonMalformed, ""
+	case isNoCredentials(err):
 		return reasonUnauthorized, ""
 	}
 	return reasonNetwork, ""
@@ -146,18 +164,48 @@ func reasonOfStatus(code int) string {
 	return reasonServer
 }
 
+// isWrongAnswer reports whether a host answered, but with something that is no image. The kubelet
+// shows RegistryUnavailable for a registry that cannot be reached, which this is not.
+func isWrongAnswer(err error) bool {
+	var token tokenError
+	return errdefs.IsFailedPrecondition(err) || errdefs.IsNotImplemented(err) || errors.Is(err, errTooLong) ||
+		errors.As(err, &token) && token.err == nil || strings.Contains(err.Error(), "in header not a valid digest")
+}
+
+// isNoCredentials reports whether a registry wants a name and password and there is none.
+func isNoCredentials(err error) bool {
+	return strings.Contains(err.Error(), "basic auth because missing username")
+}
+
 // statusText adds the registry's own message, shortened, which often holds the
 // cause (rate limits, policies).
 func statusText(s remoteerrors.ErrUnexpectedStatus) string {
-	text := fmt.Sprintf("%s %s: %s", s.RequestMethod, redact(s.RequestURL), s.Status)
-	body := strings.Join(strings.Fields(string(s.Body)), " ")
-	if len(body) > 300 {
-		body = body[:300] + "…"
-	}
+	text := fmt.Sprintf("%s %s: %s", s.RequestMethod, redact(s.RequestURL), strings.TrimSpace(fmt.Sprintf("%d %s", s.StatusCode, http.StatusText(s.StatusCode))))
+	body := printable(s.Body, budget.RegistryErrorShown)
 	if body != "" {
 		text += ": " + body
 	}
 	return text
+}
+
+// printable is foreign text as one line without control characters, cut off after a number of bytes.
+func printable(text []byte, limit int) string {
+	long := len(text) > 4*limit
+	text = text[:min(len(text), 4*limit)]
+	clean := strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(string(text), "?"))
+	clean = strings.Join(strings.Fields(clean), " ")
+	if len(clean) > limit {
+		clean, long = strings.ToValidUTF8(clean[:limit], ""), true
+	}
+	if long {
+		clean += "…"
+	}
+	return clean
 }
 
 // redact drops the query of a URL, which may hold tokens.
@@ -170,7 +218,8 @@ func redact(u string) string {
 // failed, and why. An unreachable registry gets the prefix the kubelet looks for.
 func pullError(ref, stage string, err error) error {
 	prefix := ""
-	if errdefs.IsUnavailable(err) {
+	var registry *RegistryError
+	if errdefs.IsUnavailable(err) && errors.As(err, &registry) {
 		prefix = crierrors.ErrRegistryUnavailable.Error() + ": "
 	}
 	return fmt.Errorf("%spulling image %q (%s): %w", prefix, ref, stage, err)

@@ -15,10 +15,18 @@ import (
 
 // endpoint is one registry host a reference can be pulled from.
 type endpoint struct {
-	name     string // scheme://host
 	host     docker.RegistryHost
+	guard    *guard
 	resolver remotes.Resolver
 	fetcher  remotes.Fetcher
+}
+
+// name is the endpoint as errors and metrics show it: scheme://host.
+func (e *endpoint) name() string {
+	if e.guard.plain.Load() {
+		return "http://" + e.host.Host
+	}
+	return e.host.Scheme + "://" + e.host.Host
 }
 
 // registry is the ordered set of hosts for one pull, mirrors first. Connections
@@ -36,14 +44,19 @@ type registry struct {
 // every host's error.
 func (s *Service) openRegistry(ctx context.Context, named reference.Named, creds credentials) (*registry, error) {
 	domain := reference.Domain(named)
-	if err := checkHostsFile(s.opts.RegistryConfigDir, domain); err != nil {
+	file, err := readHostsFile(s.opts.RegistryConfigDir, domain)
+	if err != nil {
 		return nil, err
 	}
 	r := &registry{ref: named.String()}
 	hosts, err := dockerconfig.ConfigureHosts(ctx, dockerconfig.HostOptions{
-		HostDir:     dockerconfig.HostDirFromRoot(s.opts.RegistryConfigDir),
-		Credentials: creds.forHost,
+		HostDir: dockerconfig.HostDirFromRoot(s.opts.RegistryConfigDir),
 		UpdateClient: func(c *http.Client) error {
+			transport, ok := c.Transport.(*http.Transport)
+			if !ok {
+				return fmt.Errorf("a transport of type %T cannot be guarded", c.Transport)
+			}
+			c.Transport = newGuardedTransport(transport)
 			// Copied: the library may put another transport around it.
 			r.clients = append(r.clients, &http.Client{Transport: c.Transport})
 			return nil
@@ -52,8 +65,11 @@ func (s *Service) openRegistry(ctx context.Context, named reference.Named, creds
 	if err != nil {
 		return nil, fmt.Errorf("registry configuration for %s in %s: %v: %w", domain, s.opts.RegistryConfigDir, err, errdefs.ErrInvalidArgument)
 	}
-	for _, h := range hosts {
-		if err := r.add(ctx, h, creds, s.opts.UserAgent); err != nil {
+	for i, h := range hosts {
+		// The last one is the registry itself; those before it are mirrors.
+		clear := i == len(hosts)-1 && (h.Scheme == "http" || file.plain())
+		g := &guard{host: h.Host, clear: clear || docker.IsLocalhost(h.Host) || creds.meantFor(h.Host)}
+		if err := r.add(ctx, h, g, creds, s.opts.UserAgent); err != nil {
 			return nil, err
 		}
 	}
@@ -63,9 +79,13 @@ func (s *Service) openRegistry(ctx context.Context, named reference.Named, creds
 	return r, nil
 }
 
-func (r *registry) add(ctx context.Context, h docker.RegistryHost, creds credentials, userAgent string) error {
-	if creds.bearer != "" && creds.appliesTo(h.Host) {
+func (r *registry) add(ctx context.Context, h docker.RegistryHost, g *guard, creds credentials, userAgent string) error {
+	switch {
+	case creds.bearer != "" && creds.appliesTo(h, g):
 		h.Authorizer = bearerAuthorizer{host: h.Host, token: creds.bearer}
+	default:
+		h.Authorizer = guardedAuthorizer{docker.NewDockerAuthorizer(docker.WithAuthClient(h.Client), docker.WithAuthHeader(h.Header),
+			docker.WithAuthCreds(func(host string) (string, string, error) { return creds.forHost(host, h, g) }))}
 	}
 	resolver := docker.NewResolver(docker.ResolverOptions{
 		Headers: http.Header{"User-Agent": []string{userAgent}},
@@ -76,7 +96,7 @@ func (r *registry) add(ctx context.Context, h docker.RegistryHost, creds credent
 		return fmt.Errorf("image reference %q: %v: %w", r.ref, err, errdefs.ErrInvalidArgument)
 	}
 	r.endpoints = append(r.endpoints, &endpoint{
-		name: h.Scheme + "://" + h.Host, host: h, resolver: resolver, fetcher: fetcher,
+		host: h, guard: g, resolver: resolver, fetcher: fetcher,
 	})
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	dockerconfig "github.com/containerd/containerd/v2/core/remotes/docker/config"
 	"github.com/containerd/errdefs"
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // hostsTable are the keys a hosts.toml may have at the top and per host.
@@ -33,28 +36,45 @@ type hostsFile struct {
 	Host   map[string]hostsTable `toml:"host"`
 }
 
-// checkHostsFile refuses a hosts.toml with mistakes. The library would log them
-// and go on as if the file were not there, straight to the upstream registry.
-func checkHostsFile(root, domain string) error {
+// readHostsFile reads the hosts.toml of a registry and refuses one with mistakes. The library would
+// log them and go on as if the file were not there, straight to the upstream registry. Without a
+// file it returns an empty one.
+func readHostsFile(root, domain string) (hostsFile, error) {
+	var parsed hostsFile
 	dir, err := dockerconfig.HostDirFromRoot(root)(domain)
 	if err != nil || dir == "" {
-		return nil
+		return parsed, nil
 	}
 	path := filepath.Join(dir, "hosts.toml")
-	text, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
-		return nil // no file is no mistake
+		return parsed, nil // no file is no mistake
 	}
-	var parsed hostsFile
-	err = toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&parsed)
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, budget.HostsFile+1))
 	if err == nil {
-		err = parsed.check(string(text))
+		parsed, err = parseHostsFile(text)
 	}
-	if err == nil {
-		return nil
+	if err != nil {
+		return parsed, fmt.Errorf("registry configuration %s: %s: %w", path, where(err), errdefs.ErrInvalidArgument)
 	}
-	return fmt.Errorf("registry configuration %s: %s: %w", path, where(err), errdefs.ErrInvalidArgument)
+	return parsed, nil
 }
+
+// parseHostsFile decodes and checks a hosts.toml.
+func parseHostsFile(text []byte) (hostsFile, error) {
+	var parsed hostsFile
+	if len(text) > budget.HostsFile {
+		return parsed, fmt.Errorf("longer than %d bytes", budget.HostsFile)
+	}
+	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&parsed); err != nil {
+		return parsed, err
+	}
+	return parsed, parsed.check(string(text))
+}
+
+// plain reports whether the file says that the registry itself is spoken to without encryption.
+func (f hostsFile) plain() bool { return strings.HasPrefix(strings.ToLower(f.Server), "http://") }
 
 // where puts the line in front of a decoding error.
 func where(err error) string {

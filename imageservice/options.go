@@ -104,7 +104,7 @@ type Hooks struct {
 	LayerUnpacked func(size int64, took time.Duration)
 	// HostFailed is called for each failed try at a registry host. Reason is
 	// one of "notfound", "auth", "denied", "stalled", "timeout", "corrupt",
-	// "throttled", "server", "network".
+	// "throttled", "server", "network", "forbidden", "malformed".
 	HostFailed func(host, reason string)
 }
 

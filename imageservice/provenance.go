@@ -99,7 +99,7 @@ func (p *pull) registryHas(ctx context.Context, desc ocispec.Descriptor) bool {
 		}
 		hctx, cancel := context.WithTimeout(ctx, p.s.opts.ResolveTimeout)
 		// The headers are asked for at once, the body only when it is read.
-		body, got, err := f.FetchByDigest(hctx, desc.Digest)
+		body, got, err := f.FetchByDigest(e.guarded(hctx), desc.Digest)
 		cancel()
 		if err == nil {
 			body.Close()

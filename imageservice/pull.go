@@ -187,9 +187,9 @@ func isPinned(labels map[string]string) bool { return labels[pinnedLabel] == "pi
 
 // arrived counts bytes that came from a host.
 func (p *pull) arrived(e *endpoint, n int) {
-	p.progress.bytes(e.name, n)
+	p.progress.bytes(e.name(), n)
 	if f := p.s.opts.Hooks.BytesFetched; f != nil {
-		f(e.name, n)
+		f(e.name(), n)
 	}
 }
 

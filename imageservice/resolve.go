@@ -21,7 +21,7 @@ func (p *pull) resolve(ctx context.Context) (ocispec.Descriptor, error) {
 	failed := &RegistryError{What: "manifest of " + p.ref}
 	for _, e := range hosts {
 		hctx, cancel := context.WithTimeout(ctx, p.s.opts.ResolveTimeout)
-		_, desc, err := e.resolver.Resolve(hctx, p.ref)
+		_, desc, err := e.resolver.Resolve(e.guarded(hctx), p.ref)
 		timedOut := hctx.Err() == context.DeadlineExceeded
 		cancel()
 		if err == nil {
@@ -29,7 +29,7 @@ func (p *pull) resolve(ctx context.Context) (ocispec.Descriptor, error) {
 		}
 		if err == nil {
 			p.reg.prefer(e)
-			p.progress.setHost(e.name)
+			p.progress.setHost(e.name())
 			return desc, nil
 		}
 		if ctx.Err() != nil {
@@ -56,10 +56,10 @@ func checkResolved(desc ocispec.Descriptor) error {
 
 // hostFailed records the failure of one host.
 func (p *pull) hostFailed(e *endpoint, what string, err error) HostError {
-	he := hostError(e.name, what, err)
+	he := hostError(e.name(), what, err)
 	if f := p.s.opts.Hooks.HostFailed; f != nil {
-		f(e.name, he.Reason)
+		f(e.name(), he.Reason)
 	}
-	p.log.V(2).Info("Registry host failed", "host", e.name, "what", what, "reason", he.Reason, "err", he.Err)
+	p.log.V(2).Info("Registry host failed", "host", e.name(), "what", what, "reason", he.Reason, "err", he.Err)
 	return he
 }

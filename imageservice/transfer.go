@@ -54,7 +54,7 @@ func (p *pull) newTransfer(ctx context.Context, desc ocispec.Descriptor, failed 
 	desc.URLs = nil
 	t := &transfer{p: p, desc: desc, ctx: ctx, failed: failed}
 	for _, e := range p.reg.pullHosts() {
-		if !slices.ContainsFunc(failed.Hosts, func(h HostError) bool { return h.Host == e.name }) {
+		if !slices.ContainsFunc(failed.Hosts, func(h HostError) bool { return h.Host == e.name() }) {
 			t.hosts = append(t.hosts, e)
 		}
 	}
@@ -116,7 +116,7 @@ func (t *transfer) readHost(b []byte) (int, error) {
 // the first Read, so that Read is what the floor watches.
 func (t *transfer) open() error {
 	t.tctx, t.cancel = context.WithCancelCause(t.ctx)
-	body, err := t.host().fetcher.Fetch(t.tctx, t.desc)
+	body, err := t.host().fetcher.Fetch(expecting(t.host().guarded(t.tctx), answerBlob), t.desc)
 	if err == nil && t.offset > 0 && !t.noRanges {
 		err = seekTo(body, t.offset)
 	}
