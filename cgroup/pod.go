@@ -84,8 +84,8 @@ func (h *Host) makeUnified(dir string) error {
 
 // UpdatePod applies CRI's UpdatePodSandboxResources: resources plus overhead on the
 // pod's cgroup. Nil messages and zero fields leave a value as it is. A pod cgroup that
-// is missing is errdefs.ErrNotFound, a value that the kernel or the layout refuses
-// errdefs.ErrInvalidArgument.
+// is missing is errdefs.ErrNotFound, a value that the layout refuses errdefs.ErrInvalidArgument;
+// what the kernel refuses has its class from Refusal.
 func (h *Host) UpdatePod(_ context.Context, parent string, resources, overhead *runtimeapi.LinuxContainerResources) error {
 	r, err := podResources(h.Mode, resources, overhead)
 	if err != nil {
@@ -107,7 +107,7 @@ func (h *Host) UpdatePod(_ context.Context, parent string, resources, overhead *
 		err = m.Set(r)
 	}
 	if err != nil {
-		return fmt.Errorf("set resources of pod cgroup %s: %w: %w", parent, err, errdefs.ErrInvalidArgument)
+		return fmt.Errorf("set resources of pod cgroup %s: %w", parent, Refusal(err))
 	}
 	return nil
 }

@@ -3,12 +3,10 @@ package container
 import (
 	"context"
 	"fmt"
-	"strings"
 
-	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/berth-run/berth/cgroup"
 	"github.com/berth-run/berth/container/spec"
 )
 
@@ -53,7 +51,7 @@ func (m *Manager) update(ctx context.Context, c *Container, resources *runtimeap
 	}
 	if state == runtimeapi.ContainerState_CONTAINER_RUNNING {
 		if err := m.tasks.Update(ctx, c.ID, linux); err != nil {
-			return fmt.Errorf("%s: %w", c.Name(), classifyUpdate(err))
+			return fmt.Errorf("%s: %w", c.Name(), cgroup.Refusal(err))
 		}
 	}
 	inForce := spec.ToCRI(updated)
@@ -61,19 +59,4 @@ func (m *Manager) update(ctx context.Context, c *Container, resources *runtimeap
 		return fmt.Errorf("%s: %w", c.Name(), err)
 	}
 	return nil
-}
-
-// classifyUpdate gives the kernel's refusals of a value a class; they come through
-// runc, which has no codes, hence the texts.
-func classifyUpdate(err error) error {
-	text := err.Error()
-	for _, refusal := range []error{unix.EINVAL, unix.ERANGE, unix.EACCES} {
-		if strings.Contains(text, refusal.Error()) {
-			return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
-		}
-	}
-	if strings.Contains(text, unix.EBUSY.Error()) {
-		return precondition("%w", err) // a memory limit below what is in use
-	}
-	return err
 }

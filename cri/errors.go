@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
@@ -41,8 +42,9 @@ func toStatus(err error) error {
 	if err == nil {
 		return nil
 	}
-	if s, ok := status.FromError(err); ok && s.Code() != codes.Unknown {
-		return status.Error(s.Code(), err.Error())
+	if s := statusIn(err); s != nil && s.Code() != codes.Unknown && s.Code() != codes.OK {
+		// Its text has the code in words, which the client adds once more.
+		return status.Error(s.Code(), strings.ReplaceAll(err.Error(), s.Err().Error(), s.Message()))
 	}
 	for _, c := range classes {
 		if c.is(err) {
@@ -55,11 +57,20 @@ func toStatus(err error) error {
 	return status.Error(codes.Internal, err.Error())
 }
 
+// statusIn is the first gRPC status in an error, nil for none.
+func statusIn(err error) *status.Status {
+	var s interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &s) {
+		return nil
+	}
+	return s.GRPCStatus()
+}
+
 func classifyUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	resp, err := handler(ctx, req)
 	if err != nil {
 		err = toStatus(err)
-		klog.FromContext(ctx).V(2).Info("Call failed", "rpc", info.FullMethod, "code", status.Code(err), "err", err)
+		klog.FromContext(ctx).V(4).Info("Call failed", "rpc", info.FullMethod, "code", status.Code(err), "err", err)
 	}
 	return resp, err
 }
@@ -68,7 +79,7 @@ func classifyStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, 
 	err := handler(srv, ss)
 	if err != nil {
 		err = toStatus(err)
-		klog.FromContext(ss.Context()).V(2).Info("Call failed", "rpc", info.FullMethod, "code", status.Code(err), "err", err)
+		klog.FromContext(ss.Context()).V(4).Info("Call failed", "rpc", info.FullMethod, "code", status.Code(err), "err", err)
 	}
 	return err
 }

@@ -26,10 +26,18 @@ type logging struct {
 	level slog.LevelVar
 }
 
-// setUpLogging directs everything that logs to w.
-func setUpLogging(c config.Log, w io.Writer) *logging {
+// setUpLogging directs everything that logs to w. journald says that w ends in systemd's journal,
+// which is told the priority of each line.
+func setUpLogging(c config.Log, w io.Writer, journald bool) *logging {
 	l := &logging{}
-	handler := levelled{Handler: newHandler(c.Format, w), level: &l.level}
+	var handler slog.Handler
+	if journald {
+		j := &journalWriter{w: w}
+		handler = journalled{newHandler(c.Format, j), j}
+	} else {
+		handler = newHandler(c.Format, w)
+	}
+	handler = levelled{Handler: handler, level: &l.level}
 	logger := slog.New(handler)
 	log.SetFlags(log.Lshortfile) // makes slog keep the callers of Go's log
 	slog.SetDefault(logger)

@@ -18,7 +18,7 @@ import (
 // Everything that logs ends in one stream, with one level and one format.
 func TestLoggingText(t *testing.T) {
 	var b bytes.Buffer
-	logs := setUpLogging(config.Log{Level: "info", Format: "text"}, &b)
+	logs := setUpLogging(config.Log{Level: "info", Format: "text"}, &b, false)
 	defer klog.ClearLogger()
 
 	klog.InfoS("from klog", "pod", "a/b")
@@ -57,7 +57,7 @@ func TestLoggingText(t *testing.T) {
 
 func TestLoggingJSON(t *testing.T) {
 	var b bytes.Buffer
-	setUpLogging(config.Log{Level: "error", Format: "json"}, &b)
+	setUpLogging(config.Log{Level: "error", Format: "json"}, &b, false)
 	defer klog.ClearLogger()
 	klog.InfoS("quiet")
 	clog.L.Warn("quiet")
@@ -74,6 +74,36 @@ func TestLoggingJSON(t *testing.T) {
 		}
 		if record["level"] != "ERROR" || !strings.Contains(record["msg"].(string), "loud") {
 			t.Errorf("record %v", record)
+		}
+	}
+}
+
+// TestJournal: every line that the journal gets has the priority of its record.
+func TestJournal(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		var b bytes.Buffer
+		setUpLogging(config.Log{Level: "debug", Format: format}, &b, true)
+		klog.Background().Error(errors.New("broken"), "on fire")
+		klog.Background().Info("all well")
+		klog.Background().V(4).Info("a detail")
+		clog.L.WithField("id", "x").Warn("from containerd")
+		slog.With("k", "v").WithGroup("g").Info("two\nlines")
+		klog.Flush()
+		klog.ClearLogger()
+		for text, want := range map[string]string{
+			"on fire": "<3>", "all well": "<6>", "a detail": "<7>", "from containerd": "<4>", "two": "<6>",
+		} {
+			for _, line := range strings.Split(strings.TrimSpace(b.String()), "\n") {
+				if strings.Contains(line, text) && !strings.HasPrefix(line, want) {
+					t.Errorf("%s: %q, want %s", format, line, want)
+				}
+				if len(line) < 3 || line[0] != '<' || line[2] != '>' {
+					t.Errorf("%s: no priority before %q", format, line)
+				}
+			}
+			if !strings.Contains(b.String(), text) {
+				t.Errorf("%s: %q is missing", format, text)
+			}
 		}
 	}
 }

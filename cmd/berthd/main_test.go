@@ -172,3 +172,15 @@ func TestRelativePathsOfFlags(t *testing.T) {
 		}
 	}
 }
+
+// TestSocketFlags: what is no path of a unix socket is refused in the words of the flag.
+func TestSocketFlags(t *testing.T) {
+	for _, flag := range []string{"--address", "--containerd-address"} {
+		for _, value := range []string{"tcp://127.0.0.1:1234", "http://x", "npipe:////./pipe/x"} {
+			got := runBerthd(t, "config", "check", flag, value)
+			if got.code != exitUsage || !strings.Contains(got.stderr, flag+" must be the path of a unix socket") || !strings.Contains(got.stderr, value) {
+				t.Errorf("%s %s: %+v", flag, value, got)
+			}
+		}
+	}
+}

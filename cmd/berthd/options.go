@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -60,7 +61,12 @@ func (o *options) overrides() (config.Overrides, error) {
 		if *field = o.text(flag); *field == nil {
 			continue
 		}
-		if **field, err = absolute(**field); err != nil {
+		if strings.HasSuffix(flag, "address") {
+			**field, err = socketPath(flag, **field)
+		} else {
+			**field, err = absolute(**field)
+		}
+		if err != nil {
 			return v, err
 		}
 	}
@@ -87,11 +93,19 @@ func (o *options) text(name string) *string {
 // absolute resolves a path from the command line against the working directory,
 // as a shell user expects. In files paths have to be absolute.
 func absolute(name string) (string, error) {
-	const scheme = "unix://"
 	if name == "" {
 		return "", nil
 	}
-	return filepath.Abs(strings.TrimPrefix(name, scheme))
+	return filepath.Abs(name)
+}
+
+// socketPath is absolute for a socket, which may have unix:// before it.
+func socketPath(flag, name string) (string, error) {
+	path := strings.TrimPrefix(name, "unix://")
+	if strings.Contains(path, "://") {
+		return "", usageError{fmt.Errorf("--%s must be the path of a unix socket, with or without unix:// before it, is %q", flag, name)}
+	}
+	return absolute(path)
 }
 
 // text is a flag with one value; kind stands for the value in --help.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/journal"
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 
@@ -40,7 +41,8 @@ func serve(o *options) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	logs := setUpLogging(c.Log, os.Stderr)
+	journald, _ := journal.StderrIsJournalStream() // an error is a JOURNAL_STREAM of somebody else's
+	logs := setUpLogging(c.Log, os.Stderr, journald)
 	defer klog.Flush()
 	unix.Umask(0o022)
 	release, err := acquire(c.Paths())

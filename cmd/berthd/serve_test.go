@@ -103,7 +103,7 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	r := &reloader{options: o, logs: setUpLogging(config.Log{Level: "info", Format: "text"}, &b), current: current}
+	r := &reloader{options: o, logs: setUpLogging(config.Log{Level: "info", Format: "text"}, &b, false), current: current}
 	defer klog.ClearLogger()
 
 	write("[log]\nlevel = 'debug'\n[pod]\nshm_size = 8192\n")

@@ -34,7 +34,7 @@ func openTunnel(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, *h
 	}
 	ws, err := up.Upgrade(w, r, nil)
 	if err != nil {
-		klog.FromContext(r.Context()).V(2).Info("Could not upgrade to a WebSocket", "client", r.RemoteAddr, "err", err)
+		klog.FromContext(r.Context()).V(4).Info("Could not upgrade to a WebSocket", "client", r.RemoteAddr, "err", err)
 		return nil, nil, false
 	}
 	if ws.Subprotocol() == "" {

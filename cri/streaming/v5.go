@@ -31,7 +31,7 @@ func (s *Server) serveV5(w http.ResponseWriter, r *http.Request, opts *remotecom
 	conn.SetIdleTimeout(s.cfg.IdleTimeout)
 	_, channels, err := conn.Open(w, r)
 	if err != nil {
-		klog.FromContext(r.Context()).V(2).Info("Could not upgrade to a WebSocket", "client", r.RemoteAddr, "err", err)
+		klog.FromContext(r.Context()).V(4).Info("Could not upgrade to a WebSocket", "client", r.RemoteAddr, "err", err)
 		return
 	}
 	defer conn.Close()
