@@ -24,8 +24,6 @@ const (
 	// InitLabel marks the container record of a pod's init process, which is not
 	// a container of the CRI.
 	InitLabel = "berth.run/init"
-	// initPath is where the init binary is seen in its own root.
-	initPath = "/berth-init"
 )
 
 func engineContext(ctx context.Context) context.Context { return engine.Context(ctx) }
@@ -93,56 +91,35 @@ func (m *Manager) initRoot(root string) error {
 			return fmt.Errorf("create the root of the pod's init process: %w", err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(root, initPath), nil, 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(root, spec.PodProcessPath), nil, 0o755); err != nil {
 		return fmt.Errorf("create the root of the pod's init process: %w", err)
 	}
 	return nil
 }
 
-// initSpec builds the OCI spec as for a container without any privilege.
+// initSpec builds the OCI spec of the pod's own process.
 func (m *Manager) initSpec(s *Sandbox, root string) (*specs.Spec, error) {
 	process, mount := s.Labels()
-	out, err := spec.Build(spec.Input{
+	out, err := spec.PodProcess(spec.Input{
 		ContainerID:  s.ID,
 		ContainerDir: m.paths.PodInit(s.ID),
 		Sandbox: spec.Sandbox{
 			ID: s.ID, Config: s.Config, Namespaces: m.Namespaces(s),
 			ProcessLabel: process, MountLabel: mount, RuntimeHandler: s.HandlerName,
 		},
-		Config: &runtimeapi.ContainerConfig{
-			Metadata: &runtimeapi.ContainerMetadata{Name: "POD"},
-			Image:    &runtimeapi.ImageSpec{},
-			Command:  []string{initPath},
-			Mounts:   []*runtimeapi.Mount{{ContainerPath: initPath, HostPath: m.InitBinary, Readonly: true}},
-			Linux: &runtimeapi.LinuxContainerConfig{SecurityContext: &runtimeapi.LinuxContainerSecurityContext{
-				NamespaceOptions: initNamespaces(s),
-				NoNewPrivs:       true,
-				ReadonlyRootfs:   true,
-				Capabilities:     &runtimeapi.Capability{DropCapabilities: []string{"ALL"}},
-			}},
-		},
 		CgroupsPath: m.Cgroups.ContainerPath(s.CgroupParent, s.ID),
 		Runtime:     s.Handler.Spec,
 		Defaults:    m.specDefaults(),
 		Host:        m.Host,
-	})
+	}, m.InitBinary, s.Handler.Foreign)
 	if err != nil {
 		return nil, fmt.Errorf("make the OCI spec of the pod's init process: %w", err)
 	}
+	if err := out.Prepare(); err != nil {
+		return nil, fmt.Errorf("prepare the host for the pod's init process: %w", err)
+	}
 	out.Spec.Root.Path = root
 	return out.Spec, nil
-}
-
-// initNamespaces are the pod's, with a PID namespace of the init's own, which is
-// the one that the pod then shares.
-func initNamespaces(s *Sandbox) *runtimeapi.NamespaceOption {
-	o := s.namespaceOptions()
-	return &runtimeapi.NamespaceOption{
-		Network:       o.GetNetwork(),
-		Ipc:           o.GetIpc(),
-		Pid:           runtimeapi.NamespaceMode_CONTAINER,
-		UsernsOptions: o.GetUsernsOptions(),
-	}
 }
 
 func (m *Manager) createInitRecord(ctx context.Context, s *Sandbox, ociSpec *specs.Spec) error {

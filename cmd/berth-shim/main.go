@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"syscall"
 
 	"github.com/berth-run/berth/shim/api"
 	"github.com/berth-run/berth/shim/service"
@@ -31,9 +32,8 @@ type command struct {
 }
 
 func main() {
-	if service.HoldNamespace() {
-		return
-	}
+	// Not dumpable, as berthd: a child on its way into a pod's user namespace shares this memory.
+	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_DUMPABLE, 0, 0)
 	if err := run(); err != nil {
 		fmt.Fprintf(os.Stderr, "berth-shim: %v\n", err)
 		os.Exit(1)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"k8s.io/klog/v2"
 
@@ -19,6 +20,11 @@ import (
 // run wires the parts together and serves until ctx ends. It calls notifyReady
 // once the socket answers, and starts watchdog with the daemon's health check.
 func run(ctx context.Context, c *config.Config) (err error) {
+	// Not dumpable: a process that shares the daemon's memory on its way into a pod's user namespace
+	// can then not be opened by root containers that see the host's processes.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("make the daemon's memory inaccessible: %w", err)
+	}
 	d, err := assemble(ctx, c)
 	if err != nil {
 		return err

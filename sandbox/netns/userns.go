@@ -12,6 +12,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-run/berth/internal/placeholder"
 )
 
 // validateIDMaps refuses mappings that the kernel would refuse, with a better message.
@@ -62,29 +64,13 @@ func disjoint(maps []IDMap, start func(IDMap) uint32) error {
 // process can enter a new user namespace, and a Go process never is one. The kernel makes the user
 // namespace of a clone first and lets it own the others.
 //
-// The child never runs: it is traced, so the kernel stops it at the exec of our own file,
-// before the first instruction. All that is wanted of it is its /proc/<pid>/ns. It dies with
-// the thread that traces it, should the daemon be killed here.
+// The child never runs: it is traced, so the kernel stops it at the exec of a program, before the
+// first instruction. All that is wanted of it is its /proc/<pid>/ns. It dies with the thread that
+// traces it, should the daemon be killed here.
 func createWithUser(spec Spec) error {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	child, err := startStopped(spec)
 	if err != nil {
 		return err
-	}
-	defer null.Close()
-	child, err := os.StartProcess("/proc/self/exe", []string{"berth-namespaces"}, &os.ProcAttr{
-		Dir:   "/",
-		Files: []*os.File{null, null, null},
-		Sys: &syscall.SysProcAttr{
-			Cloneflags:                 uintptr(cloneFlags(spec)),
-			UidMappings:                sysMaps(spec.User.UIDs),
-			GidMappings:                sysMaps(spec.User.GIDs),
-			GidMappingsEnableSetgroups: true,
-			Ptrace:                     true,
-			Pdeathsig:                  syscall.SIGKILL,
-		},
-	})
-	if err != nil {
-		return exhausted(fmt.Errorf("make namespaces %v for %s: %w", spec.kinds(), spec.Dir, err))
 	}
 	defer func() {
 		_ = child.Kill()
@@ -102,6 +88,37 @@ func createWithUser(spec Spec) error {
 		return err
 	}
 	return applySysctlsAs(early(spec.Sysctls), rootOf(spec.User.UIDs))
+}
+
+// startStopped starts a process in the namespaces of spec that the calling thread traces, and
+// that is stopped. Containers that share the host's PID namespace see it; package placeholder
+// says what keeps them from it.
+func startStopped(spec Spec) (*os.Process, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	program, err := placeholder.New()
+	if err == nil {
+		defer program.Close()
+	}
+	child, err := os.StartProcess(placeholder.Path(program), []string{"berth-namespaces"}, &os.ProcAttr{
+		Dir:   "/",
+		Files: []*os.File{null, null, null},
+		Sys: &syscall.SysProcAttr{
+			Cloneflags:                 uintptr(cloneFlags(spec)),
+			UidMappings:                sysMaps(spec.User.UIDs),
+			GidMappings:                sysMaps(spec.User.GIDs),
+			GidMappingsEnableSetgroups: true,
+			Ptrace:                     true,
+			Pdeathsig:                  syscall.SIGKILL,
+		},
+	})
+	if err != nil {
+		return nil, exhausted(fmt.Errorf("make namespaces %v for %s: %w", spec.kinds(), spec.Dir, err))
+	}
+	return child, nil
 }
 
 // join moves the calling thread into the pinned namespaces, all but the user namespace: the

@@ -43,7 +43,8 @@ type Command struct {
 	Dir string
 	// Files become the descriptors from 0 on; nil ones are /dev/null.
 	Files []*os.File
-	// UIDs and GIDs are the mappings of a user namespace of its own; without them it has none.
+	// UIDs and GIDs are the mappings of a user namespace of its own; without them it has none. With
+	// them the process is stopped before its first instruction: it is there for the namespace.
 	UIDs, GIDs []syscall.SysProcIDMap
 }
 
@@ -59,7 +60,7 @@ func (r *Reaper) Start(c Command) (pid int, exited <-chan Exit, err error) {
 		Pdeathsig: syscall.SIGKILL,
 	}}
 	if c.UIDs != nil {
-		attr.Sys.Cloneflags = syscall.CLONE_NEWUSER
+		attr.Sys.Cloneflags, attr.Sys.Ptrace = syscall.CLONE_NEWUSER, true
 		attr.Sys.UidMappings, attr.Sys.GidMappings, attr.Sys.GidMappingsEnableSetgroups = c.UIDs, c.GIDs, true
 	}
 	for _, f := range c.Files {
@@ -121,6 +122,8 @@ func (r *Reaper) Reap() error {
 			return nil
 		case err != nil:
 			return err
+		case ws.Stopped():
+			continue // one that is there for its namespace
 		}
 		e := Exit{Code: ws.ExitStatus(), At: time.Now()}
 		if ws.Signaled() {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -123,4 +124,21 @@ func (p *Pod) Remove(t testing.TB) {
 	if _, err := p.d.Runtime.RemovePodSandbox(Context(t), &runtimeapi.RemovePodSandboxRequest{PodSandboxId: p.ID}); err != nil {
 		t.Errorf("RemovePodSandbox: %v", err)
 	}
+}
+
+// Init is the PID of the pod's own process, process 1 of its shared PID namespace.
+func (p *Pod) Init(t testing.TB) int {
+	t.Helper()
+	resp, err := p.d.Runtime.PodSandboxStatus(Context(t), &runtimeapi.PodSandboxStatusRequest{PodSandboxId: p.ID, Verbose: true})
+	if err != nil {
+		t.Fatalf("PodSandboxStatus: %v", err)
+	}
+	var info struct{ Pid int }
+	if err := json.Unmarshal([]byte(resp.GetInfo()["info"]), &info); err != nil {
+		t.Fatal(err)
+	}
+	if info.Pid == 0 {
+		t.Fatal("the pod has no process of its own")
+	}
+	return info.Pid
 }

@@ -14,7 +14,8 @@ import (
 // Images of Berth's own tests.
 const (
 	// Tools is busybox with the programs memhog (takes memory until it is killed, or
-	// -mb of it) and netecho (sends back what it gets, -tcp and -udp addresses).
+	// -mb of it), netecho (sends back what it gets, -tcp and -udp addresses) and pry
+	// (tries to get at another process).
 	Tools = "berth.test/tools:1"
 	// Full sets everything an image can set: see fullConfig.
 	Full = "berth.test/full:1"
@@ -51,7 +52,8 @@ func (s *Set) own() []entry {
 	shell := []string{"sh"}
 	return []entry{
 		{[]string{Tools}, with(v1.Config{Cmd: shell},
-			s.program("usr/bin/memhog", 0o755), s.program("usr/bin/netecho", 0o755))},
+			s.program("usr/bin/memhog", 0o755), s.program("usr/bin/netecho", 0o755),
+			s.program("usr/bin/pry", 0o755))},
 		{[]string{Full}, with(fullConfig())},
 		{[]string{Groups}, with(v1.Config{User: "alice", Cmd: shell}, groupFiles()...)},
 		{[]string{UserUID}, with(v1.Config{User: "1002", Cmd: shell})},

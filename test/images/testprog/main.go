@@ -20,6 +20,7 @@ func main() {
 		"nginx:":  serveWeb, // what becomeMaster starts
 		"nnp":     printEffectiveUID,
 		"pause":   pause,
+		"pry":     pry,
 	}
 	name, _, _ := strings.Cut(filepath.Base(os.Args[0]), " ")
 	program, ok := programs[name]
