@@ -16,6 +16,9 @@ import (
 // request say so.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// terminal is the TERM of a process with a terminal when nobody sets one: what kubectl's users have.
+const terminal = "xterm"
+
 // process sets what runs, in which environment, within which limits.
 func (b *builder) process() error {
 	p := b.s.Process
@@ -56,7 +59,9 @@ func (b *builder) args() ([]string, error) {
 }
 
 // env merges, later ones winning: a default PATH, the base spec's, HOSTNAME,
-// the image's, the request's. TERM and HOME come only where nobody sets them.
+// the image's, the request's. TERM comes only where nobody sets it. HOME is left to the OCI runtime where
+// nobody sets it: inside the container the runtime sees the /etc/passwd that processes see, which
+// a mount may have brought.
 func (b *builder) env(base []string) ([]string, error) {
 	e := environment{}
 	e.set("PATH", defaultPath)
@@ -74,10 +79,7 @@ func (b *builder) env(base []string) ([]string, error) {
 		e.set(kv.GetKey(), string(kv.GetValue()))
 	}
 	if b.in.Config.GetTty() {
-		e.setDefault("TERM", "xterm")
-	}
-	if home := b.in.User.Home; home != "" {
-		e.setDefault("HOME", home)
+		e.setDefault("TERM", terminal)
 	}
 	return e.list, nil
 }

@@ -62,6 +62,8 @@ func runcInput(t *testing.T, runc, script string) Input {
 			in.Config.Mounts = append(in.Config.Mounts, &runtimeapi.Mount{ContainerPath: dir, HostPath: dir, Readonly: true})
 		}
 	}
+	// HOME comes from the file that the container sees.
+	in.Config.Mounts = append(in.Config.Mounts, &runtimeapi.Mount{ContainerPath: "/etc/passwd", HostPath: "/etc/passwd", Readonly: true})
 	return in
 }
 

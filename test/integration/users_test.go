@@ -1,9 +1,13 @@
 package integration
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"k8s.io/client-go/tools/remotecommand"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/test/daemon"
@@ -90,5 +94,64 @@ func TestSecurity(t *testing.T) {
 		if field(ambient, "CapAmb") != "0000000000000400" || field(ambient, "CapEff") != "0000000000000400" {
 			t.Errorf("ambient: %s, effective %s", field(ambient, "CapAmb"), field(ambient, "CapEff"))
 		}
+	})
+}
+
+// TestHome: HOME is what the /etc/passwd says that the container sees, whoever brought it, unless the image or
+// the request sets it; for the container's process and for commands.
+func TestHome(t *testing.T) {
+	both(t, func(t *testing.T, d *daemon.Daemon) {
+		passwd := filepath.Join(t.TempDir(), "passwd")
+		if err := os.WriteFile(passwd, []byte("root:x:0:0::/root:/bin/sh\nme:x:4321:4321::/home/me:/bin/sh\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		mounted := withMount(&runtimeapi.Mount{HostPath: passwd, ContainerPath: "/etc/passwd", Readonly: true})
+		as := func(uid int64, policy runtimeapi.SupplementalGroupsPolicy) daemon.ContainerOption {
+			return func(c *runtimeapi.ContainerConfig) {
+				c.Linux = &runtimeapi.LinuxContainerConfig{SecurityContext: &runtimeapi.LinuxContainerSecurityContext{
+					RunAsUser: &runtimeapi.Int64Value{Value: uid}, RunAsGroup: &runtimeapi.Int64Value{Value: uid}, SupplementalGroupsPolicy: policy,
+				}}
+			}
+		}
+		set := func(c *runtimeapi.ContainerConfig) {
+			c.Envs = []*runtimeapi.KeyValue{{Key: "HOME", Value: []byte("/set")}}
+		}
+		const merge, strict = runtimeapi.SupplementalGroupsPolicy_Merge, runtimeapi.SupplementalGroupsPolicy_Strict
+		pod := d.RunPod(t)
+		for name, c := range map[string]struct {
+			opts []daemon.ContainerOption
+			want string
+		}{
+			"mounted":         {[]daemon.ContainerOption{as(4321, merge), mounted}, "/home/me"},
+			"mounted, strict": {[]daemon.ContainerOption{as(4321, strict), mounted}, "/home/me"},
+			"root, strict":    {[]daemon.ContainerOption{as(0, strict), mounted}, "/root"},
+			"unknown":         {[]daemon.ContainerOption{as(999, merge), mounted}, "/"},
+			"set":             {[]daemon.ContainerOption{as(4321, merge), mounted, set}, "/set"},
+		} {
+			ctr := pod.RunWith(t, append([]daemon.ContainerOption{daemon.WithShell("echo home=$HOME; sleep 1000")}, c.opts...)...)
+			ctr.WaitLog(t, "home="+c.want+"\n")
+			if got := ctr.Output(t, "echo $HOME"); got != c.want+"\n" {
+				t.Errorf("%s: a command has HOME=%q, want %q", name, got, c.want)
+			}
+		}
+	})
+}
+
+// TestTerm: a command with a terminal has a TERM.
+func TestTerm(t *testing.T) {
+	both(t, func(t *testing.T, d *daemon.Daemon) {
+		plain := d.RunPod(t).Run(t)
+		vt := d.RunPod(t).RunWith(t, daemon.WithShell("sleep 1000"), func(c *runtimeapi.ContainerConfig) {
+			c.Envs = []*runtimeapi.KeyValue{{Key: "TERM", Value: []byte("vt100")}}
+		})
+		eachProtocol(t, d, func(t *testing.T, s *streamer) {
+			for ctr, want := range map[*daemon.Container]string{plain: "xterm", vt: "vt100"} {
+				var out bytes.Buffer
+				err := s.exec(t.Context(), ctr, remotecommand.StreamOptions{Stdout: &out, Tty: true}, "sh", "-c", "echo $TERM")
+				if err != nil || strings.TrimSpace(out.String()) != want {
+					t.Errorf("TERM=%q, want %q: %v", out.String(), want, err)
+				}
+			}
+		})
 	})
 }
