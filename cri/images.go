@@ -72,7 +72,7 @@ func reported(img *imageservice.Image) *runtimeapi.Image {
 }
 
 // ImageStatus implements the RPC: an image that is not there is an empty answer.
-func (i *Images) ImageStatus(_ context.Context, r *runtimeapi.ImageStatusRequest) (*runtimeapi.ImageStatusResponse, error) {
+func (i *Images) ImageStatus(ctx context.Context, r *runtimeapi.ImageStatusRequest) (*runtimeapi.ImageStatusResponse, error) {
 	if r.GetImage().GetImage() == "" {
 		return nil, fmt.Errorf("image is missing: %w", errdefs.ErrInvalidArgument)
 	}
@@ -85,7 +85,7 @@ func (i *Images) ImageStatus(_ context.Context, r *runtimeapi.ImageStatusRequest
 	}
 	resp := &runtimeapi.ImageStatusResponse{Image: reported(img)}
 	if r.GetVerbose() {
-		resp.Info, err = i.images.VerboseInfo(img)
+		resp.Info, err = i.images.VerboseInfo(ctx, img)
 	}
 	return resp, err
 }

@@ -44,6 +44,9 @@ func (p *pull) bringBlob(ctx context.Context, desc ocispec.Descriptor, failed *R
 	if err != nil {
 		return false, fmt.Errorf("looking for %s on the node: %w", failed.What, err)
 	}
+	if info.Size != desc.Size {
+		return false, malformed("%s has %d bytes, not %d", failed.What, info.Size, desc.Size)
+	}
 	shown, err := p.shown(ctx, desc, info)
 	if shown || err != nil {
 		return false, err

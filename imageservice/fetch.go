@@ -2,6 +2,8 @@ package imageservice
 
 import (
 	"context"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,6 +11,9 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/berth-run/berth/internal/budget"
+	"github.com/berth-run/berth/internal/report"
 )
 
 // fetcher walks the content of one image, top down, into the content store.
@@ -27,14 +32,18 @@ type fetcher struct {
 	mu       sync.Mutex
 	t        target
 	manifest ocispec.Manifest
+	depth    int  // indexes above the manifest
+	chosen   bool // the index says that the manifest is for this platform, or there is no index
 	streams  map[digest.Digest]*layerStream
 	applied  map[layerPair]bool
+
+	configured bool // the configuration is here and right
 }
 
 func newFetcher(ctx context.Context, p *pull, fail context.CancelCauseFunc) *fetcher {
 	return &fetcher{
 		p: p, ctx: ctx, fail: fail, slots: semaphore.NewWeighted(int64(p.s.opts.MaxParallelLayers)),
-		streams: map[digest.Digest]*layerStream{}, applied: map[layerPair]bool{},
+		chosen: true, streams: map[digest.Digest]*layerStream{}, applied: map[layerPair]bool{},
 	}
 }
 
@@ -61,7 +70,7 @@ func (f *fetcher) dispatch(ctx context.Context, desc ocispec.Descriptor) ([]ocis
 }
 
 func (f *fetcher) index(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	raw, err := f.small(ctx, desc, "index", maxManifestSize)
+	raw, err := f.small(ctx, desc, "index", budget.RegistryManifest)
 	if err != nil {
 		return nil, err
 	}
@@ -73,10 +82,20 @@ func (f *fetcher) index(ctx context.Context, desc ocispec.Descriptor) ([]ocispec
 	if err != nil {
 		return nil, err
 	}
+	f.mu.Lock()
+	f.depth++
+	f.chosen = fit[0].Platform != nil
+	deep := f.depth > budget.IndexDepth
+	f.mu.Unlock()
+	if deep {
+		return nil, malformed("indexes nested more than %d deep", budget.IndexDepth)
+	}
 	// All children are labelled, as other tools do, so that a label always
 	// stands for the same child whoever fetches further platforms.
 	all := images.HandlerFunc(func(context.Context, ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-		return idx.Manifests, nil
+		return slices.DeleteFunc(slices.Clone(idx.Manifests), func(d ocispec.Descriptor) bool {
+			return checkDescriptor(d, math.MaxInt64) != nil
+		}), nil
 	})
 	if _, err := f.label(all)(ctx, desc); err != nil {
 		return nil, err
@@ -85,7 +104,7 @@ func (f *fetcher) index(ctx context.Context, desc ocispec.Descriptor) ([]ocispec
 }
 
 func (f *fetcher) image(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	raw, err := f.small(ctx, desc, "manifest", maxManifestSize)
+	raw, err := f.small(ctx, desc, "manifest", budget.RegistryManifest)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +114,8 @@ func (f *fetcher) image(ctx context.Context, desc ocispec.Descriptor) ([]ocispec
 	}
 	f.mu.Lock()
 	f.manifest = m
-	f.t.manifest, f.t.layers, f.t.notes, f.t.id = desc, m.Layers, m.Annotations, m.Config.Digest.String()
+	f.t.manifest, f.t.layers, f.t.configSize = keptDescriptor(desc), keptDescriptors(m.Layers), m.Config.Size
+	f.t.notes, f.t.id = report.Annotations(m.Annotations), m.Config.Digest.String()
 	f.mu.Unlock()
 	f.p.progress.update(func(g *Progress) {
 		g.LayersTotal = len(m.Layers)
@@ -123,7 +143,7 @@ func (f *fetcher) label(h images.HandlerFunc) images.HandlerFunc {
 // config fetches and checks the configuration. Layers come only after it, so an
 // image that does not fit this node costs no more than this.
 func (f *fetcher) config(ctx context.Context, desc ocispec.Descriptor) error {
-	raw, err := f.small(ctx, desc, "configuration", maxConfigSize)
+	raw, err := f.small(ctx, desc, "configuration", budget.ImageConfig)
 	if err != nil {
 		return err
 	}
@@ -133,10 +153,10 @@ func (f *fetcher) config(ctx context.Context, desc ocispec.Descriptor) error {
 	if err != nil {
 		return err
 	}
-	if err := checkPlatform(c, f.p.s.platform, f.p.s.platformText); err != nil {
+	if err := checkPlatform(c, f.chosen, f.p.s.platform, f.p.s.platformText); err != nil {
 		return err
 	}
-	f.t.config, f.t.rawConfig = c, raw
+	f.t.config, f.configured = c, true
 	return nil
 }
 

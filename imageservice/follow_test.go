@@ -144,7 +144,7 @@ func TestFsInfo(t *testing.T) {
 		u, ok := n.svc.SnapshotUsage("", "c1")
 		return ok && u.Inodes > 0
 	})
-	info, err := n.svc.VerboseInfo(img)
+	info, err := n.svc.VerboseInfo(t.Context(), img)
 	if err != nil || !strings.Contains(info["info"], img.ChainID) || !strings.Contains(info["info"], "diff_ids") {
 		t.Errorf("verbose: %v, %v", info, err)
 	}

@@ -3,6 +3,8 @@ package imageservice
 import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // Image is what the node knows of one image: one configuration digest with all
@@ -25,10 +27,12 @@ type Image struct {
 	Layers []ocispec.Descriptor
 	// Size is the sum of manifest, configuration and compressed layers in bytes.
 	Size uint64
-	// Config is the image configuration (OCI image-spec, "Image Configuration").
+	// Config is what containers need of the image configuration (OCI image-spec, "Image
+	// Configuration"): platform, layers, user, environment, command, volumes, working
+	// directory and stop signal.
 	Config ocispec.Image
-	// RawConfig is the configuration as stored.
-	RawConfig []byte
+	// ConfigSize is the size of the whole configuration in bytes.
+	ConfigSize int64
 	// ChainID names the snapshot of the top layer; empty for an image without layers.
 	ChainID string
 	// Pinned asks the kubelet not to garbage collect the image.
@@ -59,8 +63,8 @@ func (i *Image) User() (uid *int64, username string) {
 func (i *Image) CRI() *runtimeapi.Image {
 	out := &runtimeapi.Image{
 		Id:          i.ID,
-		RepoTags:    i.RepoTags,
-		RepoDigests: i.RepoDigests,
+		RepoTags:    reported(i.RepoTags),
+		RepoDigests: reported(i.RepoDigests),
 		Size:        i.Size,
 		Pinned:      i.Pinned,
 		Spec:        &runtimeapi.ImageSpec{Image: i.ID, Annotations: i.Annotations},
@@ -72,3 +76,6 @@ func (i *Image) CRI() *runtimeapi.Image {
 	out.Username = name
 	return out
 }
+
+// reported are as many names as are shown of one image.
+func reported(names []string) []string { return names[:min(len(names), budget.ReportedNames)] }

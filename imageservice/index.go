@@ -104,7 +104,7 @@ func (x *index) build(names []string) *Image {
 	t := x.records[names[0]].target
 	img := &Image{
 		ID: t.id, Names: names, Target: t.desc, Manifest: t.manifest, Layers: t.layers,
-		Size: t.size(), Config: t.config, RawConfig: t.rawConfig, ChainID: chainID(t.config), Annotations: t.notes,
+		Size: t.size(), Config: t.config, ConfigSize: t.configSize, ChainID: chainID(t.config), Annotations: t.notes,
 	}
 	for _, name := range names {
 		r := x.records[name]

@@ -150,12 +150,11 @@ func TestMultiPlatform(t *testing.T) {
 		t.Errorf("chose %s, want %s", img.ID, want)
 	}
 	check(t, n.svc.Remove(t.Context(), img.ID))
-	for _, ref := range []string{"registry.example/other:1", "registry.example/plain:1"} {
-		_, err := n.pull(ref)
-		if !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "linux/s390x") {
-			t.Errorf("%s: %v", ref, err)
-		}
+	if _, err := n.pull("registry.example/other:1"); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "linux/s390x") {
+		t.Errorf("an index of others: %v", err)
 	}
+	plain := n.mustPull("registry.example/plain:1") // nobody else could be meant
+	check(t, n.svc.Remove(t.Context(), plain.ID))
 	n.clean()
 }
 

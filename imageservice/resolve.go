@@ -8,6 +8,8 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // resolve asks the hosts in turn what the reference stands for. The first answer
@@ -45,7 +47,7 @@ func (p *pull) resolve(ctx context.Context) (ocispec.Descriptor, error) {
 
 // checkResolved refuses an answer that is no image, before anything is fetched.
 func checkResolved(desc ocispec.Descriptor) error {
-	if err := checkDescriptor(desc, maxManifestSize); err != nil {
+	if err := checkDescriptor(desc, budget.RegistryManifest); err != nil {
 		return malformed("manifest: %v", err)
 	}
 	if !images.IsManifestType(desc.MediaType) && !images.IsIndexType(desc.MediaType) {

@@ -12,6 +12,8 @@ import (
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // fetchAndUnpack brings the content and the snapshots of an image, layers side by
@@ -23,7 +25,7 @@ func (p *pull) fetchAndUnpack(ctx context.Context, desc ocispec.Descriptor) (*ta
 	defer fail(nil)
 	f := newFetcher(ctx, p, fail)
 	defer f.disk.close()
-	f.t.desc = desc
+	f.t.desc = keptDescriptor(desc)
 	u, err := p.newUnpacker(ctx, f)
 	if err != nil {
 		return nil, err
@@ -46,7 +48,7 @@ func (p *pull) fetchAndUnpack(ctx context.Context, desc ocispec.Descriptor) (*ta
 		}
 		return nil, err
 	}
-	if f.t.id == "" || f.t.rawConfig == nil {
+	if f.t.id == "" || !f.configured {
 		return nil, malformed("no image manifest behind %s", desc.Digest)
 	}
 	if err := f.checkKept(ctx); err != nil {
@@ -78,7 +80,7 @@ func (p *pull) newUnpacker(ctx context.Context, f *fetcher) (*unpack.Unpacker, e
 		// A limit is what makes it unpack layers side by side. It holds it while a layer is still on its way,
 		// so it bounds nothing here; what bounds the work is in fetcher and applier. What containerd
 		// unpacks does not tell what it implies: if that is every layer, it is done one after the other.
-		opts = append(opts, unpack.WithUnpackLimiter(semaphore.NewWeighted(maxLayers)))
+		opts = append(opts, unpack.WithUnpackLimiter(semaphore.NewWeighted(budget.ImageLayers)))
 	}
 	return unpack.NewUnpacker(ctx, s.client.ContentStore(), opts...)
 }
@@ -133,7 +135,8 @@ func (s *Service) EnsureUnpacked(ctx context.Context, img *Image, snapshotter st
 	// it done.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.PullTimeout)
 	defer cancel()
-	i := containerd.NewImageWithPlatform(s.client, images.Image{Name: img.Name(), Target: img.Target}, s.platform)
+	// The manifest was chosen already, maybe otherwise than containerd would.
+	i := containerd.NewImageWithPlatform(s.client, images.Image{Name: img.Name(), Target: img.Manifest}, s.platform)
 	// Synced, because the snapshots count as complete from here on.
 	if err := i.Unpack(ctx, snapshotter, containerd.WithUnpackApplyOpts(diff.WithSyncFs(true))); err != nil {
 		if errdefs.IsNotFound(err) {

@@ -325,7 +325,6 @@ func TestBadImages(t *testing.T) {
 			{"NOT an image", codes.InvalidArgument, []string{"NOT an image"}},
 			{"berth.test/nosuch:1", codes.NotFound, []string{"berth.test/nosuch:1"}},
 			{"127.0.0.1:1/away:1", codes.Unavailable, []string{"127.0.0.1:1/away:1"}},
-			{images.OtherArch, codes.NotFound, []string{images.OtherArch, "platform"}},
 			{images.OtherArchIndex, codes.NotFound, []string{images.OtherArchIndex, "platform"}},
 			{images.BadManifest, codes.FailedPrecondition, []string{images.BadManifest}},
 			{images.BadConfig, codes.FailedPrecondition, []string{images.BadConfig}},
