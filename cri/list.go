@@ -62,13 +62,15 @@ func fillList(response proto.Message, entries []index.Entry) {
 // a message may be, the metadata of the largest objects is cut off. A list that is too long even so
 // is ResourceExhausted, and the error names the RPC that sends it in parts.
 func fillUnary(response proto.Message, entries []index.Entry, streaming string) error {
-	lengths := make([]int, len(entries))
 	total := 0
-	for i, e := range entries {
-		lengths[i] = len(e.Wire)
+	for _, e := range entries {
 		total += len(e.Wire)
 	}
 	if total > budget.Message {
+		lengths := make([]int, len(entries))
+		for i, e := range entries {
+			lengths[i] = len(e.Wire)
+		}
 		var err error
 		if entries, total, err = shortened(response, entries, report.Level(lengths, budget.Message)); err != nil {
 			return err

@@ -144,6 +144,9 @@ func newDoctor(c *config.Config) (_ *doctor.Doctor, running bool, err error) {
 	if address == "" {
 		address = c.Paths().ContainerdSocket()
 	}
+	if _, err := os.Stat(strings.TrimPrefix(address, "unix://")); err != nil {
+		return nil, running, fmt.Errorf("there is no containerd to ask: %w", err)
+	}
 	d.Client, err = containerd.New(strings.TrimPrefix(address, "unix://"), containerd.WithDefaultNamespace(engine.Namespace))
 	if err != nil {
 		return nil, running, fmt.Errorf("connect to containerd at %s: %w", address, err)

@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"strconv"
 	"sync"
+
+	"github.com/coreos/go-systemd/v22/journal"
 )
 
 // Priorities of the journal, see syslog(3).
@@ -49,6 +52,20 @@ func (j *journalWriter) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// inJournal reports whether stderr ends in systemd's journal.
+func inJournal() bool {
+	yes, err := journal.StderrIsJournalStream()
+	return err == nil && yes // else JOURNAL_STREAM is somebody else's
+}
+
+// complain writes an error that ends the process, with its priority where journald takes it.
+func complain(w io.Writer, journald bool, text string) {
+	if journald {
+		w = &journalWriter{w: w, priority: priorityError}
+	}
+	fmt.Fprintln(w, text)
 }
 
 // journalled tells the writer of each record's priority. The handler below it has to write to it.

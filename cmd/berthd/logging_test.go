@@ -78,6 +78,19 @@ func TestLoggingJSON(t *testing.T) {
 	}
 }
 
+// TestComplain: what ends the process is an error for the journal, in each of its lines.
+func TestComplain(t *testing.T) {
+	var b bytes.Buffer
+	complain(&b, true, "berthd: not valid:\nconfig.toml:3: x")
+	if got := b.String(); got != "<3>berthd: not valid:\n<3>config.toml:3: x\n" {
+		t.Errorf("%q", got)
+	}
+	b.Reset()
+	if complain(&b, false, "berthd: x"); b.String() != "berthd: x\n" {
+		t.Errorf("%q", b.String())
+	}
+}
+
 // TestJournal: every line that the journal gets has the priority of its record.
 func TestJournal(t *testing.T) {
 	for _, format := range []string{"text", "json"} {

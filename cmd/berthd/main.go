@@ -48,7 +48,7 @@ func execute(args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, message(err))
+	complain(os.Stderr, inJournal(), message(err))
 	if isUsage(err) {
 		return exitUsage
 	}

@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/journal"
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 
@@ -41,8 +40,7 @@ func serve(o *options) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	journald, _ := journal.StderrIsJournalStream() // an error is a JOURNAL_STREAM of somebody else's
-	logs := setUpLogging(c.Log, os.Stderr, journald)
+	logs := setUpLogging(c.Log, os.Stderr, inJournal())
 	defer klog.Flush()
 	unix.Umask(0o022)
 	release, err := acquire(c.Paths())
@@ -86,7 +84,7 @@ func handleSignals(signals <-chan os.Signal, stop func(), bound time.Duration, r
 				stop()
 			}
 		case <-overdue:
-			fmt.Fprintf(os.Stderr, "berthd: did not stop within %s; this is what it was doing:\n", bound)
+			complain(os.Stderr, inJournal(), fmt.Sprintf("berthd: did not stop within %s; this is what it was doing:", bound))
 			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
 			os.Exit(exitFailure)
 		}
