@@ -86,6 +86,16 @@ func (p Paths) ContainerVolumes(ctrID string) string {
 	return filepath.Join(p.ContainerData(), ctrID, "volumes")
 }
 
+// Private are the directories with what is inside of containers, or leads there. Only root may
+// pass them. Root itself may be a directory of the administrator's, and State has to be passed by the
+// root users of pods' user namespaces, on their way to their own bundles.
+func (p Paths) Private() []string {
+	return []string{
+		p.Pods(), p.Containers(), p.Shims(), p.RuncRoot(), p.FIFOs(),
+		p.ContainerData(), p.ContainerdRoot(), p.Quarantine(), filepath.Join(p.Root, "cni"),
+	}
+}
+
 // shimIDLength is how much of a pod's ID names its sockets: enough to be
 // unique, short enough for sun_path.
 const shimIDLength = 32

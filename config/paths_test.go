@@ -17,6 +17,9 @@ func TestPathsStayInside(t *testing.T) {
 	seen := map[string]string{}
 	for i := range v.NumMethod() {
 		name := v.Type().Method(i).Name
+		if v.Method(i).Type().Out(0).Kind() != reflect.String {
+			continue // a list of others
+		}
 		args := make([]reflect.Value, v.Method(i).Type().NumIn())
 		for j := range args {
 			args[j] = reflect.ValueOf([]string{podID, "mnt"}[j])

@@ -117,7 +117,7 @@ func (m *Manager) markCreated(ctx context.Context, n *creation) error {
 }
 
 func (m *Manager) createDirectories(_ context.Context, c *Container) error {
-	if err := os.MkdirAll(m.paths.Container(c.ID), 0o711); err != nil {
+	if err := os.MkdirAll(m.paths.Container(c.ID), 0o700); err != nil {
 		return fmt.Errorf("create the container's directory: %w", err)
 	}
 	if log := c.LogPath(); log != "" {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -51,14 +52,18 @@ func (m *Manager) startInit(ctx context.Context, s *Sandbox) error {
 	if err := m.initRoot(root); err != nil {
 		return err
 	}
-	ociSpec, err := m.initSpec(s, root)
+	ociSpec, err := m.initSpec(s)
 	if err != nil {
 		return err
 	}
 	if err := m.createInitRecord(ctx, s, ociSpec); err != nil {
 		return err
 	}
-	req := task.CreateRequest{ID: s.ID, Options: s.Handler.Options(ioOwner(s))}
+	req := task.CreateRequest{
+		ID: s.ID, Options: s.Handler.Options(ioOwner(s)),
+		// In the bundle, since root of the pod's user namespace cannot pass the pod's directory.
+		Rootfs: []mount.Mount{{Type: "bind", Source: root, Options: []string{"rbind", "nosuid", "nodev"}}},
+	}
 	if p := s.Shim(); p != nil {
 		req.Stdio.Stdout = shim.IOConfig{}.URI()
 		req.Endpoint, req.EndpointVersion = p.TaskEndpoint(), shim.TaskAPIVersion
@@ -98,7 +103,7 @@ func (m *Manager) initRoot(root string) error {
 }
 
 // initSpec builds the OCI spec of the pod's own process.
-func (m *Manager) initSpec(s *Sandbox, root string) (*specs.Spec, error) {
+func (m *Manager) initSpec(s *Sandbox) (*specs.Spec, error) {
 	process, mount := s.Labels()
 	out, err := spec.PodProcess(spec.Input{
 		ContainerID:  s.ID,
@@ -118,7 +123,6 @@ func (m *Manager) initSpec(s *Sandbox, root string) (*specs.Spec, error) {
 	if err := out.Prepare(); err != nil {
 		return nil, fmt.Errorf("prepare the host for the pod's init process: %w", err)
 	}
-	out.Spec.Root.Path = root
 	return out.Spec, nil
 }
 

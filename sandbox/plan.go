@@ -105,7 +105,7 @@ func (m *Manager) deleteDetached(ctx context.Context, s *Sandbox) error {
 }
 
 func (m *Manager) createDirectory(_ context.Context, s *Sandbox) error {
-	if err := os.MkdirAll(m.paths.Pod(s.ID), 0o711); err != nil {
+	if err := os.MkdirAll(m.paths.Pod(s.ID), 0o700); err != nil {
 		return fmt.Errorf("create the pod's directory: %w", err)
 	}
 	return nil

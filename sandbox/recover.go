@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-run/berth/cni"
 	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/internal/private"
 	"github.com/berth-run/berth/sandbox/netns"
 	"github.com/berth-run/berth/shim"
 )
@@ -21,7 +22,7 @@ const recoveryParallelism = 16
 // changes nothing; Resume does. The error is for a store that cannot be read: a
 // single record that cannot be is reported in the log and left alone.
 func (m *Manager) Load(ctx context.Context) error {
-	if err := os.MkdirAll(m.paths.Pods(), 0o711); err != nil {
+	if err := private.Directory(m.paths.Pods()); err != nil {
 		return fmt.Errorf("make the directory of pods: %w", err)
 	}
 	records, err := m.store.list(ctx)

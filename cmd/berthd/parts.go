@@ -28,6 +28,7 @@ import (
 	"github.com/berth-run/berth/failpoint"
 	"github.com/berth-run/berth/handler"
 	"github.com/berth-run/berth/imageservice"
+	"github.com/berth-run/berth/internal/private"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
 	"github.com/berth-run/berth/steps"
@@ -101,6 +102,11 @@ func (d *parts) makeDirectories(context.Context) error {
 	for dir, mode := range map[string]os.FileMode{d.config.Root: 0o711, d.config.State: 0o711} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return fmt.Errorf("create the daemon's directory: %w", err)
+		}
+	}
+	for _, dir := range d.config.Paths().Private() {
+		if err := private.Directory(dir); err != nil {
+			return err
 		}
 	}
 	return nil

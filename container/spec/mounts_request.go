@@ -58,11 +58,16 @@ func (b *builder) requestedMount(i int, m *runtimeapi.Mount) (specs.Mount, error
 	if err := b.canMapIDs(m); err != nil {
 		return specs.Mount{}, err
 	}
+	options := slices.Concat([]string{"rbind", propagation, mode}, m.GetMountOptions())
+	if m.GetImage().GetImage() != "" {
+		// What runs with more rights than its caller, or is a device, belongs to a root file system.
+		options = append(options, "nosuid", "nodev")
+	}
 	return specs.Mount{
 		Destination: path.Clean(m.GetContainerPath()),
 		Type:        "bind",
 		Source:      source,
-		Options:     slices.Concat([]string{"rbind", propagation, mode}, m.GetMountOptions()),
+		Options:     options,
 		UIDMappings: idMappings(m.GetUidMappings()),
 		GIDMappings: idMappings(m.GetGidMappings()),
 	}, nil
