@@ -64,9 +64,9 @@ func (c containers) ContainerStatus(ctx context.Context, r *runtimeapi.Container
 	}
 	resp := &runtimeapi.ContainerStatusResponse{Status: ctr.Status()}
 	if r.GetVerbose() {
-		resp.Info, err = c.manager.Info(ctx, ctr)
+		return withInfo(resp, &resp.Info, func() (map[string]string, error) { return c.manager.Info(ctx, ctr) })
 	}
-	return resp, err
+	return resp, nil
 }
 
 // UpdateContainerResources implements the RPC.

@@ -3,6 +3,7 @@ package cri
 import (
 	"encoding/json"
 	"maps"
+	"strings"
 	"testing"
 )
 
@@ -24,6 +25,33 @@ func TestEncodeInfo(t *testing.T) {
 	}
 	if _, err := encodeInfo(map[string]any{"f": func() {}}); err == nil {
 		t.Error("a function was encoded")
+	}
+}
+
+// TestFitInfo: an info that is too long for a message loses its largest parts, and says so.
+func TestFitInfo(t *testing.T) {
+	long := strings.Repeat("x", 10<<20)
+	info, err := encodeInfo(map[string]any{"info": map[string]any{"config": long, "runtimeSpec": long + "y", "pid": 7}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err = fitInfo(info); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		PID         int
+		Config      string
+		RuntimeSpec struct{ Omitted string }
+	}
+	if err := json.Unmarshal([]byte(info["info"]), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(info["info"]) > mostInfo || got.PID != 7 || len(got.Config) != len(long) || !strings.Contains(got.RuntimeSpec.Omitted, "10485763 bytes") {
+		t.Errorf("%d bytes, pid %d, configuration of %d bytes, specification %v", len(info["info"]), got.PID, len(got.Config), got.RuntimeSpec)
+	}
+	small := map[string]string{"info": `{"a":1}`}
+	if same, err := fitInfo(small); err != nil || same["info"] != `{"a":1}` {
+		t.Errorf("a small one became %v, %v", same, err)
 	}
 }
 

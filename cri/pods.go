@@ -76,7 +76,8 @@ func (p pods) PodSandboxStatus(_ context.Context, r *runtimeapi.PodSandboxStatus
 	}
 	report.Fit(resp, budget.Message)
 	if r.GetVerbose() {
-		resp.Info, err = p.manager.Info(s)
+		report.Fit(resp, budget.StreamMessage) // the rest of the message is for the info
+		return withInfo(resp, &resp.Info, func() (map[string]string, error) { return p.manager.Info(s) })
 	}
-	return resp, err
+	return resp, nil
 }

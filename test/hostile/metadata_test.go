@@ -36,7 +36,7 @@ func TestPodsWithMuchMetadata(t *testing.T) {
 	annotate := func(c *runtimeapi.ContainerConfig) {
 		c.Annotations = map[string]string{"long": strings.Repeat("x", 4<<20)}
 	}
-	last.RunWith(t, daemon.WithShell("sleep 1000"), annotate)
+	large := last.RunWith(t, daemon.WithShell("sleep 1000"), annotate)
 	awaitEventOf(t, events, last.ID)
 
 	pods, err := d.Runtime.ListPodSandbox(daemon.Context(t), &runtimeapi.ListPodSandboxRequest{})
@@ -55,6 +55,9 @@ func TestPodsWithMuchMetadata(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := d.Runtime.PodSandboxStatus(daemon.Context(t), &runtimeapi.PodSandboxStatusRequest{PodSandboxId: last.ID}); err != nil {
+		t.Error(err)
+	}
+	if _, err := d.Runtime.ContainerStatus(daemon.Context(t), &runtimeapi.ContainerStatusRequest{ContainerId: large.ID, Verbose: true}); err != nil {
 		t.Error(err)
 	}
 	plainClient(t, d, manyPods)
