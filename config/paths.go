@@ -52,16 +52,19 @@ func (p Paths) PodNetNS(podID string) string { return p.PodNamespace(podID, "net
 // PodShm is the mount point of a pod's /dev/shm.
 func (p Paths) PodShm(podID string) string { return filepath.Join(p.Pod(podID), "shm") }
 
+// PodFiles is the mount point of a pod's tmpfs with its files for /etc.
+func (p Paths) PodFiles(podID string) string { return filepath.Join(p.Pod(podID), "files") }
+
 // PodHosts is a pod's /etc/hosts.
-func (p Paths) PodHosts(podID string) string { return filepath.Join(p.Pod(podID), "hosts") }
+func (p Paths) PodHosts(podID string) string { return filepath.Join(p.PodFiles(podID), "hosts") }
 
 // PodResolvConf is a pod's /etc/resolv.conf.
 func (p Paths) PodResolvConf(podID string) string {
-	return filepath.Join(p.Pod(podID), "resolv.conf")
+	return filepath.Join(p.PodFiles(podID), "resolv.conf")
 }
 
 // PodHostname is a pod's /etc/hostname.
-func (p Paths) PodHostname(podID string) string { return filepath.Join(p.Pod(podID), "hostname") }
+func (p Paths) PodHostname(podID string) string { return filepath.Join(p.PodFiles(podID), "hostname") }
 
 // PodInit is the bundle of a pod's init process, where it has one.
 func (p Paths) PodInit(podID string) string { return filepath.Join(p.Pod(podID), "init") }

@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
-	"golang.org/x/sys/unix"
 
-	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // writeFiles makes the pod's hostname, hosts and resolv.conf. The kubelet brings
-// its own hosts file for most pods; this one is for the others.
+// its own hosts file for most pods; this one is for the others. Containers may write
+// the files, so that they are on a small file system of the pod's own: on the state
+// directory's one container could fill it for all pods.
 func (m *Manager) writeFiles(_ context.Context, s *Sandbox) error {
 	hosts, err := m.hosts(s)
 	if err != nil {
@@ -23,19 +24,42 @@ func (m *Manager) writeFiles(_ context.Context, s *Sandbox) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
+	files := []struct {
 		path    string
 		content string
 	}{
 		{m.paths.PodHostname(s.ID), hostname(s) + "\n"},
 		{m.paths.PodHosts(s.ID), hosts},
 		{m.paths.PodResolvConf(s.ID), resolv},
-	} {
+	}
+	size := budget.PodFiles
+	for _, f := range files {
+		size += len(f.content)
+	}
+	// A tmpfs counts in pages, and the size is rounded up.
+	options := fmt.Sprintf("mode=0755,size=%d,nr_inodes=%d", size, budget.PodFileCount)
+	if err := mountTmpfs("berth-files", m.paths.PodFiles(s.ID), options); err != nil {
+		return fmt.Errorf("mount the file system of the pod's files: %w", err)
+	}
+	for _, f := range files {
 		if err := os.WriteFile(f.path, []byte(f.content), 0o644); err != nil {
 			return fmt.Errorf("write the pod's file: %w", err)
 		}
 	}
 	return nil
+}
+
+func (m *Manager) unmountFiles(_ context.Context, s *Sandbox) error {
+	return unmountTmpfs(m.paths.PodFiles(s.ID))
+}
+
+// repairFiles makes the files of a pod that has none: one that an older version made, which
+// had them elsewhere.
+func (m *Manager) repairFiles(ctx context.Context, s *Sandbox) error {
+	if mounted, err := mountinfo.Mounted(m.paths.PodFiles(s.ID)); mounted || err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return m.writeFiles(ctx, s)
 }
 
 // hosts is the host's file for pods on its network, else a small one with the
@@ -82,41 +106,4 @@ func hostFile(path string) (string, error) {
 		return "", fmt.Errorf("read the host's file: %w", err)
 	}
 	return string(b), nil
-}
-
-// ShmPath is the pod's /dev/shm, empty where it shares the host's.
-func (m *Manager) ShmPath(s *Sandbox) string {
-	if s.HostIPC() {
-		return ""
-	}
-	return m.paths.PodShm(s.ID)
-}
-
-func (m *Manager) mountShm(_ context.Context, s *Sandbox) error {
-	dir := m.ShmPath(s)
-	if dir == "" {
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("create the pod's /dev/shm: %w", err)
-	}
-	options := fmt.Sprintf("mode=1777,size=%d", m.Config.Pod.ShmSize)
-	if u := s.UserNamespace(); u != nil {
-		options += fmt.Sprintf(",uid=%d,gid=%d", u.GetUids()[0].GetHostId(), u.GetGids()[0].GetHostId())
-	}
-	if err := unix.Mount("shm", dir, "tmpfs", unix.MS_NOEXEC|unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
-		return fmt.Errorf("mount the pod's /dev/shm: %w", err)
-	}
-	return nil
-}
-
-func (m *Manager) unmountShm(_ context.Context, s *Sandbox) error {
-	dir := m.paths.PodShm(s.ID)
-	if mounted, err := mountinfo.Mounted(dir); err != nil || !mounted {
-		return nil // the directory is not there, or nothing is on it
-	}
-	if err := mount.UnmountAll(dir, unix.MNT_DETACH); err != nil {
-		return fmt.Errorf("unmount the pod's /dev/shm: %w", err)
-	}
-	return nil
 }

@@ -35,7 +35,7 @@ func (m *Manager) workingPart(s *Sandbox) steps.Node {
 			m.step(s, "shm", m.mountShm, m.unmountShm),
 			m.step(s, "shim", m.startShim, m.stopShim),
 		},
-		m.step(s, "files", m.writeFiles, nil), // names the pod's addresses
+		m.step(s, "files", m.writeFiles, m.unmountFiles), // names the pod's addresses
 		m.step(s, "init", m.startInit, m.stopInit),
 	}
 }

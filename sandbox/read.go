@@ -153,9 +153,15 @@ func (m *Manager) Info(s *Sandbox) (map[string]string, error) {
 		CNIResult      []cni.NetworkResult          `json:"cniResult,omitempty"`
 		Config         *runtimeapi.PodSandboxConfig `json:"config"`
 		StateDirectory string                       `json:"stateDirectory"`
+		ShmBytes       int64                        `json:"shmUsedBytes"`
+		FilesBytes     int64                        `json:"filesUsedBytes"`
 	}{
 		Phase: s.Phase(), Handler: s.Handler.Name, Shim: s.Handler.Shim, PID: s.InitPID(),
 		CgroupParent: s.CgroupParent, Detached: m.detached(s), Config: s.Config, StateDirectory: m.paths.Pod(s.ID),
+		FilesBytes: tmpfsUse(m.paths.PodFiles(s.ID)),
+	}
+	if shm := m.ShmPath(s); shm != "" {
+		info.ShmBytes = tmpfsUse(shm)
 	}
 	if p := s.Shim(); p != nil {
 		info.ShimPID = p.PID()

@@ -117,6 +117,11 @@ func (m *Manager) resumeReady(ctx context.Context, s *Sandbox) error {
 		klog.FromContext(ctx).Info("The pod's namespaces are gone, as after a reboot; it is not ready", "id", s.ID)
 		s.set(func() { s.stopped = true })
 	}
+	if alive {
+		if err := m.repairFiles(ctx, s); err != nil {
+			return err
+		}
+	}
 	if s.Handler.Foreign {
 		if st, err := m.tasks.Get(ctx, s.ID, ""); err == nil && st.Running {
 			s.set(func() { s.initPID = st.PID })
@@ -192,7 +197,7 @@ func (m *Manager) sweepOne(ctx context.Context, id string) error {
 	if s.CgroupParent, s.ownCgroup, err = m.Cgroups.PodParent("", id); err != nil {
 		return err
 	}
-	for _, undo := range []action{m.unmountShm, m.removeNamespaces, m.removeCgroup, m.removeDirectory} {
+	for _, undo := range []action{m.unmountShm, m.unmountFiles, m.removeNamespaces, m.removeCgroup, m.removeDirectory} {
 		if err := undo(ctx, s); err != nil {
 			return err
 		}
