@@ -47,6 +47,10 @@ func Default() *Config {
 		Container: defaultContainer(),
 		Security: Security{
 			UnsetSeccompProfile: "unconfined",
+			DefaultCapabilities: []string{
+				"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE",
+				"NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+			},
 		},
 	}
 }

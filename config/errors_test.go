@@ -53,6 +53,9 @@ func TestErrors(t *testing.T) {
 		{"ulimit text", "[container.ulimits]\nnofile = 'many'", `c.toml:2: container.ulimits.nofile: "many" is not a limit`},
 		{"unknown ulimit", "[container.ulimits]\nfiles = 5", "c.toml:2: container.ulimits.files: unknown limit"},
 		{"seccomp", "[security]\nunset_seccomp_profile = 'localhost/x'", "c.toml:2: security.unset_seccomp_profile: must be"},
+		{"no seccomp file", "[security]\nunset_seccomp_profile = 'localhost//gone.json'", "c.toml:2: security.unset_seccomp_profile: the profile cannot be read"},
+		{"no seccomp profile", "[security]\nunset_seccomp_profile = 'localhost//proc/self/comm'", "c.toml:2: security.unset_seccomp_profile: /proc/self/comm is not a seccomp profile"},
+		{"capability", "[security]\ndefault_capabilities = ['CHOWN', 'FLY']", `c.toml:2: security.default_capabilities: there is no capability "FLY"`},
 		{"pinned", "[image]\npinned = ['*']", `c.toml:2: image.pinned: "*" is not an image reference`},
 		{"annotation pattern", "[runtime.handlers.runc]\npod_annotations = ['[']", `c.toml:2: runtime.handlers.runc.pod_annotations: "[" is not a shell pattern`},
 	} {

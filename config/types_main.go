@@ -123,8 +123,13 @@ type Cgroup struct {
 // Security is the section [security].
 type Security struct {
 	// Seccomp profile of containers whose request names none: "unconfined",
-	// "runtime/default", or "localhost/<absolute path>".
+	// "runtime/default", or "localhost/<absolute path>" of a file in OCI's format. It is
+	// checked at the start, and read for each container.
 	UnsetSeccompProfile string `toml:"unset_seccomp_profile"`
+	// Capabilities of containers before their request adds and drops some, such as
+	// ["CHOWN", "NET_BIND_SERVICE"]; an empty list is none. The default is what Docker and
+	// containerd give. A handler's base_spec has its own.
+	DefaultCapabilities []string `toml:"default_capabilities"`
 	// Leave AppArmor alone even where the kernel has it.
 	DisableAppArmor bool `toml:"disable_apparmor"`
 	// Label containers where the kernel has SELinux enabled.

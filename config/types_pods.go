@@ -134,6 +134,11 @@ type Container struct {
 	// (blockio.resources.beta.kubernetes.io), see goresctrl's documentation; empty
 	// refuses such containers.
 	BlockIOConfigFile string `toml:"block_io_config_file"`
+	// Let pods choose the RDT class of their containers by annotation
+	// (rdt.resources.beta.kubernetes.io); needs resctrl. Without it such containers are
+	// refused, since every pod could take the cache and memory bandwidth that others are
+	// meant to have.
+	EnableRDT bool `toml:"enable_rdt"`
 	// Resource limits (rlimits) of containers: name = "soft:hard" or one number
 	// for both, "unlimited" for none, such as nofile = "1024:524288". Unset ones
 	// are berthd's own.

@@ -188,6 +188,15 @@ func (v *validator) security() {
 	if profile != "unconfined" && profile != "runtime/default" && (!local || !filepath.IsAbs(file)) {
 		v.complain("security.unset_seccomp_profile", `must be "unconfined", "runtime/default" or "localhost/" `+
 			`and the absolute path of a file, is %q`, profile)
+	} else if local {
+		if problem := seccompProblem(file); problem != "" {
+			v.complain("security.unset_seccomp_profile", "%s", problem)
+		}
+	}
+	for _, name := range c.Security.DefaultCapabilities {
+		if CapabilityName(name) == "" {
+			v.complain("security.default_capabilities", "there is no capability %q", name)
+		}
 	}
 	for _, dir := range c.CDI.SpecDirs {
 		v.absolute("cdi.spec_dirs", dir)

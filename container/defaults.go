@@ -40,10 +40,18 @@ func (m *Manager) specDefaults() spec.Defaults {
 		RefuseMissingHugetlb:               !m.Config.Container.TolerateMissingHugetlb,
 		DisableAppArmor:                    m.Config.Security.DisableAppArmor,
 		DisableSELinux:                     !m.Config.Security.EnableSELinux,
+		Capabilities:                       []string{}, // an empty list of the configuration is none
+		EnableRDT:                          m.Config.Container.EnableRDT,
 		Ulimits:                            ulimits(m.Config.Container.Ulimits),
 	}
 	if m.Config.Security.UnsetSeccompProfile == "runtime/default" {
 		d.Seccomp = spec.SeccompRuntimeDefault
+	}
+	if file, local := strings.CutPrefix(m.Config.Security.UnsetSeccompProfile, "localhost/"); local {
+		d.SeccompFile = file
+	}
+	for _, name := range m.Config.Security.DefaultCapabilities {
+		d.Capabilities = append(d.Capabilities, config.CapabilityName(name))
 	}
 	if file := m.Config.Container.BlockIOConfigFile; file != "" {
 		d.BlockIO = blockio.OciLinuxBlockIO

@@ -3,6 +3,8 @@ package sandbox
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
+	"unicode"
 
 	"github.com/containerd/errdefs"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -33,6 +35,9 @@ func (m *Manager) validate(config *runtimeapi.PodSandboxConfig, h *handler.Handl
 	case len(config.GetHostname()) > maxHostname:
 		return invalid("config.hostname %q has %d characters, the kernel takes %d", config.GetHostname(), len(config.GetHostname()), maxHostname)
 	}
+	if err := validateLines(config); err != nil {
+		return err
+	}
 	if dir := config.GetLogDirectory(); dir != "" && !filepath.IsAbs(dir) {
 		return invalid("config.log_directory %q is not absolute", dir)
 	}
@@ -60,6 +65,28 @@ func (m *Manager) validate(config *runtimeapi.PodSandboxConfig, h *handler.Handl
 		return err
 	}
 	return cni.Validate(att)
+}
+
+// validateLines refuses values with control characters that get into files of lines: a line break in
+// one of them would add lines to /etc/resolv.conf, /etc/hosts or /etc/hostname.
+func validateLines(config *runtimeapi.PodSandboxConfig) error {
+	dns := config.GetDnsConfig()
+	for _, f := range []struct {
+		field  string
+		values []string
+	}{
+		{"hostname", []string{config.GetHostname()}},
+		{"dns_config.servers", dns.GetServers()},
+		{"dns_config.searches", dns.GetSearches()},
+		{"dns_config.options", dns.GetOptions()},
+	} {
+		for _, value := range f.values {
+			if strings.ContainsFunc(value, unicode.IsControl) {
+				return invalid("config.%s: %q has a control character", f.field, value)
+			}
+		}
+	}
+	return nil
 }
 
 func validateNamespaces(s *Sandbox) error {

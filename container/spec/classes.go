@@ -45,6 +45,9 @@ func (b *builder) classes() error {
 		}
 	}
 	if class := b.class(rdtAnnotations, b.in.Defaults.RDTClass); class != "" {
+		if !b.in.Defaults.EnableRDT && class != b.in.Defaults.RDTClass {
+			return fmt.Errorf("RDT class %q asked for, but this node lets no pod choose its class; set container.enable_rdt to allow it: %w", class, errdefs.ErrFailedPrecondition)
+		}
 		if !b.in.Host.Resctrl {
 			return fmt.Errorf("RDT class %q asked for, but this node has no resctrl filesystem mounted: %w", class, errdefs.ErrFailedPrecondition)
 		}

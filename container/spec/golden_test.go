@@ -162,6 +162,7 @@ func devicesAndCDI(in *Input) {
 	in.Defaults.BlockIO = func(string) (*specs.LinuxBlockIO, error) { return &specs.LinuxBlockIO{Weight: &weight}, nil }
 	in.Defaults.DeviceOwnershipFromSecurityContext = true
 	in.Defaults.PidsLimit = 100
+	in.Defaults.EnableRDT = true
 	sc(in).RunAsUser = &runtimeapi.Int64Value{Value: 5}
 }
 

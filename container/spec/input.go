@@ -110,6 +110,9 @@ type Defaults struct {
 	// Seccomp is the profile for containers whose request names none. The zero
 	// value is "Unconfined", which is what the CRI says an empty profile means.
 	Seccomp UnsetSeccomp
+	// SeccompFile is, when not empty, a file of the node with the profile for containers
+	// whose request names none; it takes the place of Seccomp.
+	SeccompFile string
 	// Capabilities are the capabilities of an unprivileged container before
 	// add and drop, as "CAP_CHOWN". Nil means DefaultCapabilities().
 	Capabilities []string
@@ -130,6 +133,8 @@ type Defaults struct {
 	PidsLimit int64
 	// BlockIOClass and RDTClass apply where no annotation names another.
 	BlockIOClass, RDTClass string
+	// EnableRDT lets annotations name an RDT class; without it they are refused.
+	EnableRDT bool
 	// BlockIO translates a class name to OCI parameters (goresctrl's
 	// blockio.OciLinuxBlockIO). Nil means not configured: a class that was asked
 	// for by annotation is then refused.

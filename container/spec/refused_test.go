@@ -109,8 +109,15 @@ func TestRefused(t *testing.T) {
 		}, errdefs.IsFailedPrecondition, "slow"},
 		"RDT class without resctrl": {func(in *Input) {
 			in.Host.Resctrl = false
+			in.Defaults.EnableRDT = true
 			in.Sandbox.Config.Annotations = map[string]string{"rdt.resources.beta.kubernetes.io/container.app": "gold"}
 		}, errdefs.IsFailedPrecondition, "gold"},
+		"RDT class that no pod may choose": {func(in *Input) {
+			in.Sandbox.Config.Annotations = map[string]string{"rdt.resources.beta.kubernetes.io/pod": "gold"}
+		}, errdefs.IsFailedPrecondition, "container.enable_rdt"},
+		"the node's seccomp profile is gone": {func(in *Input) {
+			in.Defaults.SeccompFile = "/gone.json"
+		}, errdefs.IsNotFound, "security.unset_seccomp_profile"},
 		"shared PID namespace that is not there": {func(in *Input) {
 			podSC(in).NamespaceOptions.Pid = runtimeapi.NamespaceMode_POD
 		}, errdefs.IsFailedPrecondition, "PID"},

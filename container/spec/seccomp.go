@@ -57,7 +57,13 @@ func (b *builder) defaultSeccomp() *specs.LinuxSeccomp {
 // unsetSeccomp is for requests without a profile: the base spec's, or the
 // node's default.
 func (b *builder) unsetSeccomp() error {
-	if b.s.Linux.Seccomp != nil || b.in.Defaults.Seccomp != SeccompRuntimeDefault {
+	if b.s.Linux.Seccomp != nil {
+		return nil
+	}
+	if file := b.in.Defaults.SeccompFile; file != "" {
+		return b.nodeSeccomp(file)
+	}
+	if b.in.Defaults.Seccomp != SeccompRuntimeDefault {
 		return nil
 	}
 	if err := b.canSeccomp(); err != nil {
@@ -65,6 +71,18 @@ func (b *builder) unsetSeccomp() error {
 		return nil
 	}
 	b.s.Linux.Seccomp = b.defaultSeccomp()
+	return nil
+}
+
+// nodeSeccomp applies the profile that the administrator configured for requests without one.
+// A container never runs without it.
+func (b *builder) nodeSeccomp(file string) (err error) {
+	if err = b.canSeccomp(); err == nil {
+		b.s.Linux.Seccomp, err = b.localSeccomp(file)
+	}
+	if err != nil {
+		return fmt.Errorf("the node's default profile (security.unset_seccomp_profile): %w", err)
+	}
 	return nil
 }
 

@@ -54,6 +54,19 @@ var badPods = []badPod{
 	{"host port", hostPort(&runtimeapi.PortMapping{HostPort: 70000, ContainerPort: 80}), codes.InvalidArgument, []string{"70000"}},
 	{"container port", hostPort(&runtimeapi.PortMapping{HostPort: 8080, ContainerPort: -1}), codes.InvalidArgument, []string{"-1"}},
 	{"host IP", hostPort(&runtimeapi.PortMapping{HostPort: 8080, ContainerPort: 80, HostIp: "1.2.3"}), codes.InvalidArgument, []string{"1.2.3"}},
+	{"line break in DNS options", podConfig(func(c *runtimeapi.PodSandboxConfig) {
+		c.DnsConfig = &runtimeapi.DNSConfig{Options: []string{"ndots:5\nnameserver 203.0.113.1"}}
+	}), codes.InvalidArgument, []string{"dns_config.options"}},
+	{"line break in a DNS search", podConfig(func(c *runtimeapi.PodSandboxConfig) {
+		c.DnsConfig = &runtimeapi.DNSConfig{Searches: []string{"a\nnameserver 203.0.113.1"}}
+	}), codes.InvalidArgument, []string{"dns_config.searches"}},
+	{"line break in a DNS server", podConfig(func(c *runtimeapi.PodSandboxConfig) {
+		c.DnsConfig = &runtimeapi.DNSConfig{Servers: []string{"10.0.0.1\roptions x"}}
+	}), codes.InvalidArgument, []string{"dns_config.servers"}},
+	{"line break in the hostname on the host's network", podConfig(func(c *runtimeapi.PodSandboxConfig) {
+		c.Hostname = "a\n203.0.113.1 b"
+		c.Linux.SecurityContext.NamespaceOptions = &runtimeapi.NamespaceOption{Network: runtimeapi.NamespaceMode_NODE}
+	}), codes.InvalidArgument, []string{"hostname"}},
 	{"network of a target", podNamespaces(&runtimeapi.NamespaceOption{Network: runtimeapi.NamespaceMode_TARGET}), codes.InvalidArgument, []string{"network"}},
 	{"PID of a target", podNamespaces(&runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_TARGET}), codes.InvalidArgument, []string{"pid"}},
 	{"user namespace without mappings", podNamespaces(&runtimeapi.NamespaceOption{
