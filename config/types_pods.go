@@ -60,7 +60,9 @@ type Image struct {
 	// Default: /etc/containerd/certs.d, or <root>/certs.d when state is not
 	// /run/berth.
 	RegistryConfigDir string `toml:"registry_config_dir"`
-	// Pulls at the same time; further ones wait.
+	// Pulls that work at the same time; further ones wait. A pull that gets less than
+	// 64 KiB in a second does not count while others wait, and the pulls of several
+	// registries get equal shares.
 	MaxConcurrentPulls int `toml:"max_concurrent_pulls"`
 	// Layers of one image fetched at the same time.
 	MaxConcurrentDownloads int `toml:"max_concurrent_downloads"`

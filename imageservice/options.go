@@ -46,7 +46,8 @@ type Options struct {
 	RemoveTimeout time.Duration
 
 	// MaxConcurrentPulls bounds the pulls that work at once; further ones
-	// queue. Default 8.
+	// queue. Pulls that wait for their registry do not count, and the pulls of
+	// several registries get equal shares. Default 8.
 	MaxConcurrentPulls int
 	// MaxParallelLayers bounds the layers one pull downloads at once.
 	// Default 6.

@@ -9,7 +9,8 @@ import (
 type Progress struct {
 	// Ref is the normalised reference.
 	Ref string
-	// Stage is "queued", "resolving", "fetching", "unpacking" or "committing".
+	// Stage is "resolving", "queued", "fetching", "unpacking" or "committing"; "queued" too while
+	// an earlier pull of the same image is being undone.
 	Stage string
 	// Host is the registry host that answered last.
 	Host string
@@ -60,6 +61,13 @@ func (g *progress) bytes(host string, n int) {
 	g.p.BytesDone += int64(n)
 	g.p.LastByte = time.Now()
 	g.fetched += int64(n)
+}
+
+// arrived is what came over the network so far, in bytes.
+func (g *progress) arrived() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.fetched
 }
 
 // have counts content that was on the node already.

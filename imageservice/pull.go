@@ -23,13 +23,16 @@ const (
 // storeTimeout bounds a few calls to containerd's metadata store.
 const storeTimeout = 30 * time.Second
 
-// work is the pull from the queue to the image records.
+// work is the pull from the first request to the image records. Registries are asked for the
+// manifest without a seat: that takes nothing of the node.
 func (p *pull) work(ctx context.Context) (string, error) {
-	if err := p.queue(ctx); err != nil {
-		return "", err
+	if p.after != nil { // an older pull with the same key is being undone
+		select {
+		case <-p.after:
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
 	}
-	defer p.s.pullSlots.Release(1)
-
 	p.progress.stage("resolving")
 	reg, err := p.s.openRegistry(ctx, p.named, p.creds)
 	if err != nil {
@@ -47,25 +50,26 @@ func (p *pull) work(ctx context.Context) (string, error) {
 	if id, err := p.alreadyHere(ctx, desc); id != "" || err != nil {
 		return id, err
 	}
+	leave, err := p.queue(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
 	return p.bring(ctx, desc)
 }
 
-// queue waits for an older pull with the same key to be undone, and for a slot.
-func (p *pull) queue(ctx context.Context) error {
-	if p.after != nil {
-		select {
-		case <-p.after:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	if err := p.s.pullSlots.Acquire(ctx, 1); err != nil {
-		return fmt.Errorf("waiting for one of %d pull slots: %w", p.s.opts.MaxConcurrentPulls, context.Cause(ctx))
+// queue waits for a seat.
+func (p *pull) queue(ctx context.Context) (leave func(), err error) {
+	began := time.Now()
+	p.progress.stage("queued")
+	seat, err := p.s.seats.take(ctx, p.domain(), p.progress.arrived)
+	if err != nil {
+		return nil, fmt.Errorf("waiting for one of %d places of pulls: %w", p.s.opts.MaxConcurrentPulls, err)
 	}
 	p.progress.mu.Lock()
-	p.progress.queued = time.Since(p.progress.began)
+	p.progress.queued = time.Since(began)
 	p.progress.mu.Unlock()
-	return nil
+	return func() { p.s.seats.leave(seat) }, nil
 }
 
 // alreadyHere short-cuts a pull whose target is on the node and unpacked, and came from the same

@@ -28,10 +28,10 @@ type Service struct {
 	// that the index ends up as the store is, whoever changed it.
 	writes sync.Mutex
 
-	pulls     pulls
-	pullSlots *semaphore.Weighted
-	applying  *semaphore.Weighted
-	locks     *keyLock
+	pulls    pulls
+	seats    *seats
+	applying *semaphore.Weighted
+	locks    *keyLock
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -65,7 +65,7 @@ func New(client *containerd.Client, opts Options) (*Service, error) {
 		platformText: platforms.Format(spec),
 		idx:          newIndex(pinned),
 		pulls:        pulls{byKey: map[string]*pull{}},
-		pullSlots:    semaphore.NewWeighted(int64(opts.MaxConcurrentPulls)),
+		seats:        newSeats(opts.MaxConcurrentPulls),
 		applying:     semaphore.NewWeighted(int64(opts.MaxParallelUnpacks)),
 		locks:        newKeyLock(),
 		ctx:          ctx,
