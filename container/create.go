@@ -175,7 +175,7 @@ func (m *Manager) prepare(ctx context.Context, pod *sandbox.Sandbox, config *run
 	}
 	record := Record{
 		Version: RecordVersion, Config: raw, PodID: pod.ID, CreatedAt: time.Now(), Phase: Creating,
-		ImageID: image.ID, ImageRef: image.ID,
+		ImageID: image.ID, ImageRef: image.ID, ImageName: image.NameFor(config.GetImage()),
 	}
 	if len(image.RepoDigests) > 0 {
 		record.ImageRef = image.RepoDigests[0]
@@ -205,7 +205,7 @@ func (m *Manager) buildSpec(ctx context.Context, n *creation) error {
 		ContainerDir: filepath.Dir(m.paths.ContainerVolumes(n.ID)),
 		Sandbox:      m.specSandbox(n.Pod),
 		Config:       n.Config,
-		Image:        spec.Image{Name: n.Config.GetImage().GetImage(), Config: n.image.Config.Config},
+		Image:        spec.Image{Name: n.imageName(), Config: n.image.Config.Config},
 		User:         user,
 		TargetPID:    target,
 		CgroupsPath:  n.CgroupsPath,

@@ -55,6 +55,8 @@ type Record struct {
 	// of it where there is one.
 	ImageID  string `json:"imageID"`
 	ImageRef string `json:"imageRef"`
+	// ImageName is a tag of the image, else a repository digest, else the image's ID.
+	ImageName string `json:"imageName,omitempty"`
 	// StopSignal is the name of the signal that asks the container to end.
 	StopSignal string `json:"stopSignal"`
 	// User is what ContainerStatus.user reports.

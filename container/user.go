@@ -49,7 +49,7 @@ func (f cachedFS) ReadFile(path string, _ int64) ([]byte, error) {
 
 // resolveUser finds the user and groups the container runs as.
 func (m *Manager) resolveUser(ctx context.Context, n *creation) (users.Resolved, error) {
-	want := spec.UserSpec(n.Config, n.Pod.Config, spec.Image{Name: n.Config.GetImage().GetImage(), Config: n.image.Config.Config})
+	want := spec.UserSpec(n.Config, n.Pod.Config, spec.Image{Name: n.imageName(), Config: n.image.Config.Config})
 	if !users.NeedsFiles(want) {
 		return users.Lookup(nil, want)
 	}

@@ -1,6 +1,9 @@
 package imageservice
 
 import (
+	"slices"
+
+	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -50,6 +53,18 @@ func (i *Image) Name() string {
 		}
 	}
 	return i.ID
+}
+
+// NameFor is the name to show for a container of this image: the reference in the pod's spec
+// (ImageSpec.user_specified_image) or in the request, where the image has this tag, else [Image.Name].
+func (i *Image) NameFor(spec *runtimeapi.ImageSpec) string {
+	for _, ref := range []string{spec.GetUserSpecifiedImage(), spec.GetImage()} {
+		named, err := reference.ParseDockerRef(ref)
+		if err == nil && slices.Contains(i.RepoTags, named.String()) {
+			return named.String()
+		}
+	}
+	return i.Name()
 }
 
 // User gives Image.uid and Image.username of the CRI: uid is nil when the
