@@ -117,9 +117,11 @@ func setUp(spec Spec) error {
 		}
 	}
 	if spec.Net {
-		return loopbackUp()
+		if err := loopbackUp(); err != nil {
+			return err
+		}
 	}
-	return nil
+	return setUpOnce(spec)
 }
 
 // pin binds the namespaces found in a /proc/<pid>/ns directory onto the pins of spec.

@@ -16,7 +16,7 @@ func Remove(_ context.Context, dir string) error { return remove(dir) }
 func remove(dir string) error {
 	var errs []error
 	// The directory first: detaching it takes the pins below along, in one call.
-	for _, path := range []string{dir, Path(dir, Net), Path(dir, IPC), Path(dir, UTS), Path(dir, User)} {
+	for _, path := range []string{dir, Path(dir, Net), Path(dir, IPC), Path(dir, UTS), Path(dir, User), Path(dir, sysfs), Path(dir, mqueue)} {
 		if err := unmountAll(path); err != nil {
 			errs = append(errs, err)
 		}
@@ -25,7 +25,7 @@ func remove(dir string) error {
 		return errors.Join(errs...)
 	}
 	// Deleting the files also ends the copies that other mount namespaces have of the pins.
-	for _, kind := range []Kind{Net, IPC, UTS, User} {
+	for _, kind := range []Kind{Net, IPC, UTS, User, sysfs, mqueue} {
 		if err := os.Remove(Path(dir, kind)); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 			errs = append(errs, fmt.Errorf("delete pin: %w", err))
 		}
