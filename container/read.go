@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/index"
 	"github.com/berth-run/berth/internal/report"
 	"github.com/berth-run/berth/metrics"
@@ -140,8 +141,7 @@ func (c *Container) Status() *runtimeapi.ContainerStatus {
 
 // criStopSignal is the container's stop signal as KEP-4960 reports it; c.mu is held.
 func (c *Container) criStopSignal() runtimeapi.Signal {
-	name := strings.NewReplacer("+", "PLUS", "-", "MINUS").Replace(strings.ToUpper(c.record.StopSignal))
-	return runtimeapi.Signal(runtimeapi.Signal_value["SIGNAL_"+name])
+	return spec.CRISignal(c.record.StopSignal)
 }
 
 // PodStatuses describes the containers of a pod that clients may see.
@@ -158,7 +158,7 @@ func (m *Manager) PodStatuses(podID string) []*runtimeapi.ContainerStatus {
 // Info is the verbose part of ContainerStatus: one JSON object under "info". It
 // reads the OCI spec from the record.
 func (m *Manager) Info(ctx context.Context, c *Container) (map[string]string, error) {
-	spec, err := m.store.spec(ctx, c.ID)
+	ociSpec, err := m.store.spec(ctx, c.ID)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Name(), err)
 	}
@@ -175,7 +175,7 @@ func (m *Manager) Info(ctx context.Context, c *Container) (map[string]string, er
 		"shim":           c.Pod.Handler.Shim,
 		"image":          c.imageName(),
 		"config":         c.Config,
-		"runtimeSpec":    spec,
+		"runtimeSpec":    ociSpec,
 	}
 	c.mu.RUnlock()
 	raw, err := json.Marshal(info)

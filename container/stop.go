@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/moby/sys/signal"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
+	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/engine"
 	"github.com/berth-run/berth/flight"
 	"github.com/berth-run/berth/steps"
@@ -157,11 +157,10 @@ func (c *Container) stopSignal() unix.Signal {
 	c.mu.RLock()
 	name := c.record.StopSignal
 	c.mu.RUnlock()
-	sig, err := signal.ParseSignal(name)
-	if err != nil || name == "" {
-		return unix.SIGTERM
+	if sig, ok := spec.ParseSignal(name); ok {
+		return sig
 	}
-	return sig
+	return unix.SIGTERM
 }
 
 // signal sends a signal to the container's first process. For Berth's own shim that
