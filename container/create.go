@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -72,23 +71,11 @@ func (m *Manager) validate(pod *sandbox.Sandbox, config *runtimeapi.ContainerCon
 	if err := spec.Validate(config, pod.Config); err != nil {
 		return err
 	}
-	if err := validateLogPath(pod.Config.GetLogDirectory(), config.GetLogPath()); err != nil {
+	if err := spec.ValidatePrivileged(config, podConfig); err != nil {
 		return err
 	}
 	if !pod.Ready() {
 		return precondition("pod sandbox %s is not ready, no container can be made in it", pod.ID)
-	}
-	return nil
-}
-
-// validateLogPath refuses a log outside of the pod's log directory.
-func validateLogPath(dir, file string) error {
-	if file == "" {
-		return nil
-	}
-	clean := filepath.Clean(file)
-	if filepath.IsAbs(file) || clean == "." || clean == ".." || strings.HasPrefix(clean, "../") {
-		return fmt.Errorf("config.log_path %q leaves the pod's log directory %q: %w", file, dir, errdefs.ErrInvalidArgument)
 	}
 	return nil
 }
@@ -221,6 +208,7 @@ func (m *Manager) buildSpec(ctx context.Context, n *creation) error {
 	for _, w := range n.out.Warnings {
 		klog.FromContext(ctx).Info("The container gets less than it asked for", "container", n.Name(), "id", n.ID, "what", w)
 	}
+	n.record.Ignored = n.out.Warnings
 	n.record.StopSignal = n.out.StopSignal
 	n.record.User = n.out.User
 	n.record.Resources = spec.ToCRI(n.out.Spec)

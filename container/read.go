@@ -168,6 +168,7 @@ func (m *Manager) Info(ctx context.Context, c *Container) (map[string]string, er
 		"pid":            c.pid,
 		"phase":          c.phase(),
 		"exit":           c.record.Exit,
+		"ignored":        append([]string{}, c.record.Ignored...),
 		"snapshotter":    c.Snapshotter,
 		"snapshotKey":    c.ID,
 		"cgroupsPath":    c.CgroupsPath,

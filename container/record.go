@@ -65,6 +65,8 @@ type Record struct {
 	ImageMounts []ImageMount `json:"imageMounts,omitempty"`
 	// Resources in force, as ContainerStatus reports them.
 	Resources *runtimeapi.LinuxContainerResources `json:"resources,omitempty"`
+	// Ignored says what of the request was accepted without effect, or had in part, a sentence each.
+	Ignored []string `json:"ignored,omitempty"`
 	// Exit is set in phase Exited.
 	Exit *Exit `json:"exit,omitempty"`
 }

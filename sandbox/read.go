@@ -155,10 +155,11 @@ func (m *Manager) Info(s *Sandbox) (map[string]string, error) {
 		StateDirectory string                       `json:"stateDirectory"`
 		ShmBytes       int64                        `json:"shmUsedBytes"`
 		FilesBytes     int64                        `json:"filesUsedBytes"`
+		Ignored        []string                     `json:"ignored"`
 	}{
 		Phase: s.Phase(), Handler: s.Handler.Name, Shim: s.Handler.Shim, PID: s.InitPID(),
 		CgroupParent: s.CgroupParent, Detached: m.detached(s), Config: s.Config, StateDirectory: m.paths.Pod(s.ID),
-		FilesBytes: tmpfsUse(m.paths.PodFiles(s.ID)),
+		FilesBytes: tmpfsUse(m.paths.PodFiles(s.ID)), Ignored: append([]string{}, s.record.Ignored...),
 	}
 	if shm := m.ShmPath(s); shm != "" {
 		info.ShmBytes = tmpfsUse(shm)

@@ -60,6 +60,8 @@ type Record struct {
 	// ProcessLabel and MountLabel are the pod's SELinux labels.
 	ProcessLabel string `json:"processLabel,omitempty"`
 	MountLabel   string `json:"mountLabel,omitempty"`
+	// Ignored says what of the request was accepted without effect, a sentence each.
+	Ignored []string `json:"ignored,omitempty"`
 }
 
 func (r *Record) config() (*runtimeapi.PodSandboxConfig, error) {

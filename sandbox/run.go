@@ -128,6 +128,7 @@ func (m *Manager) up(ctx context.Context, s *Sandbox, call *flight.Call) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	s.record.ProcessLabel, s.record.MountLabel = process, mount
+	s.record.Ignored = m.ignored(s.Config)
 	m.add(s)
 	err = m.planOf("RunPodSandbox", m.plan(s), call.SetStage).Up(ctx)
 	if err != nil {

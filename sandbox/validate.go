@@ -91,12 +91,6 @@ func validateLines(config *runtimeapi.PodSandboxConfig) error {
 
 func validateNamespaces(s *Sandbox) error {
 	o := s.namespaceOptions()
-	if mode := o.GetNetwork(); mode != runtimeapi.NamespaceMode_POD && mode != runtimeapi.NamespaceMode_NODE {
-		return invalid("namespace_options.network is %s; a pod has POD or NODE", mode)
-	}
-	if mode := o.GetIpc(); mode != runtimeapi.NamespaceMode_POD && mode != runtimeapi.NamespaceMode_NODE {
-		return invalid("namespace_options.ipc is %s; a pod has POD or NODE", mode)
-	}
 	if mode := o.GetPid(); mode == runtimeapi.NamespaceMode_TARGET {
 		return invalid("namespace_options.pid is TARGET, which only a container can have")
 	}
@@ -114,8 +108,6 @@ func validateUserNamespace(s *Sandbox) error {
 	switch {
 	case u.GetMode() != runtimeapi.NamespaceMode_POD:
 		return invalid("userns_options.mode is %s; it can be POD or NODE", u.GetMode())
-	case s.HostNetwork():
-		return invalid("userns_options.mode is POD with the host's network: a user namespace needs a network namespace of its own here")
 	case s.HostIPC():
 		return invalid("userns_options.mode is POD with the host's IPC namespace")
 	case s.namespaceOptions().GetPid() == runtimeapi.NamespaceMode_NODE:

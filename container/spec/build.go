@@ -7,14 +7,16 @@ import (
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // Build makes the OCI spec of a container.
 //
 // It changes nothing on the host and never changes its input; the same input
 // on the same host gives the same spec. Errors are classified:
-// ErrInvalidArgument for what the request got wrong, ErrNotFound for a device,
-// profile or bind source that is not there, ErrFailedPrecondition for what this
+// ErrInvalidArgument for what the request got wrong, ErrNotFound for a device or
+// profile that is not there, ErrFailedPrecondition for what this
 // host or handler cannot do.
 func Build(in Input) (*Output, error) {
 	b, err := newBuilder(in)
@@ -41,6 +43,7 @@ func Build(in Input) (*Output, error) {
 		{"its SELinux labels", b.selinux},
 		{"its annotations", b.annotations},
 		{"its CDI devices", b.cdi},
+		{"what it asks for in vain", b.vain},
 	} {
 		if err := step.run(); err != nil {
 			return nil, fmt.Errorf("container %q of pod %s: %s: %w",
@@ -73,9 +76,6 @@ func newBuilder(in Input) (*builder, error) {
 	if b.sc == nil {
 		b.sc = &runtimeapi.LinuxContainerSecurityContext{}
 	}
-	if b.sc.Privileged && !in.Sandbox.Config.GetLinux().GetSecurityContext().GetPrivileged() {
-		return nil, errPrivileged
-	}
 	var err error
 	if b.userns, err = UserNamespace(in.Sandbox.Config); err != nil {
 		return nil, err
@@ -84,11 +84,12 @@ func newBuilder(in Input) (*builder, error) {
 	return b, nil
 }
 
-// errPrivileged is the one rule that Validate and Build both hold.
-var errPrivileged = fmt.Errorf("a privileged container needs a pod whose security context is privileged too: %w", errdefs.ErrInvalidArgument)
-
-// warn adds a sentence to Output.Warnings.
+// warn adds a sentence to Output.Warnings, up to budget.Notes of them.
 func (b *builder) warn(format string, args ...any) {
+	if len(b.out.Warnings) >= budget.Notes {
+		b.out.Warnings[budget.Notes-1] = "More was ignored than is listed here."
+		return
+	}
 	b.out.Warnings = append(b.out.Warnings, fmt.Sprintf(format, args...))
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/sys/capability"
@@ -31,7 +32,6 @@ func DefaultCapabilities() []string {
 func (b *builder) capabilities() error {
 	set := b.baseCapabilities()
 	c := b.sc.GetCapabilities()
-	var ambient []string
 	if !b.sc.Privileged {
 		var err error
 		if set, err = b.addAndDrop(set, c); err != nil {
@@ -95,51 +95,67 @@ func (b *builder) addAndDrop(set []string, c *runtimeapi.Capability) ([]string, 
 		return nil, err
 	}
 	set = union(set, add)
+	drop := map[string]bool{}
 	for _, name := range withoutAll(c.GetDropCapabilities()) {
-		full, err := capabilityName(name)
-		if err != nil {
-			return nil, err
+		if full := capabilityName(name); known(full) {
+			drop[full] = true
+		} else {
+			b.skip("drop_capabilities", name, "there is no such capability")
 		}
-		set = slices.DeleteFunc(set, func(s string) bool { return s == full })
 	}
-	return set, nil
+	return slices.DeleteFunc(set, func(s string) bool { return drop[s] }), nil
 }
 
-// named are the capabilities that a request names, "ALL" expanded. One that
-// cannot be given is an error: the kernel would refuse to start the container.
+// named are the capabilities that a request names, "ALL" expanded. One that nobody or this kernel
+// knows is left out with a note, as runc leaves it out below containerd. One that the daemon itself has
+// not is an error: the kernel would refuse to start the container.
 func (b *builder) named(names []string) ([]string, error) {
 	if hasAll(names) {
 		return b.grantable(), nil
 	}
+	grantable := b.grantable()
 	var out []string
 	for _, n := range names {
-		full, err := capabilityName(n)
-		if err != nil {
-			return nil, err
-		}
-		if !slices.Contains(b.in.Host.Capabilities, full) {
-			return nil, fmt.Errorf("this kernel (%s) has no capability %s: %w", b.in.Host.Kernel.Release, full, errdefs.ErrFailedPrecondition)
-		}
-		if !slices.Contains(b.grantable(), full) {
+		switch full := capabilityName(n); {
+		case slices.Contains(grantable, full):
+			out = append(out, full)
+		case !known(full):
+			b.skip("capabilities", n, "there is no such capability")
+		case !slices.Contains(b.in.Host.Capabilities, full):
+			b.skip("capabilities", n, fmt.Sprintf("kernel %s does not have it", b.in.Host.Kernel.Release))
+		default:
 			return nil, fmt.Errorf("the daemon itself has no capability %s to give; start it with that capability: %w", full, errdefs.ErrFailedPrecondition)
 		}
-		out = union(out, []string{full})
 	}
-	return out, nil
+	return union(nil, out), nil
+}
+
+// skip notes that a capability was left out.
+func (b *builder) skip(field, name, why string) {
+	b.warn("%s: %q is ignored: %s.", field, name, why)
 }
 
 // capabilityName is the name as OCI has it, "CAP_NET_ADMIN"; the CRI's have no
-// prefix, and people write both.
-func capabilityName(name string) (string, error) {
+// prefix, and people write both, and lower case.
+func capabilityName(name string) string {
 	full := strings.ToUpper(name)
 	if !strings.HasPrefix(full, "CAP_") {
 		full = "CAP_" + full
 	}
-	if !slices.ContainsFunc(capability.ListKnown(), func(c capability.Cap) bool { return "CAP_"+strings.ToUpper(c.String()) == full }) {
-		return "", fmt.Errorf("unknown capability %q: %w", name, errdefs.ErrInvalidArgument)
-	}
-	return full, nil
+	return full
 }
+
+// knownCapabilities are those of the newest kernel that this build knows, as OCI has them.
+var knownCapabilities = sync.OnceValue(func() map[string]bool {
+	all := map[string]bool{}
+	for _, c := range capability.ListKnown() {
+		all["CAP_"+strings.ToUpper(c.String())] = true
+	}
+	return all
+})
+
+// known reports whether a capability of that name exists in any kernel.
+func known(full string) bool { return knownCapabilities()[full] }
 
 func hasAll(names []string) bool {
 	return slices.ContainsFunc(names, func(n string) bool {
@@ -151,10 +167,15 @@ func withoutAll(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return hasAll([]string{n}) })
 }
 
-// union is a followed by those of b that are not in a.
+// union is a followed by those of b that are not in a, each once.
 func union(a, b []string) []string {
+	have := make(map[string]bool, len(a))
+	for _, x := range a {
+		have[x] = true
+	}
 	for _, x := range b {
-		if !slices.Contains(a, x) {
+		if !have[x] {
+			have[x] = true
 			a = append(a, x)
 		}
 	}

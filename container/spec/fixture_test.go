@@ -50,6 +50,13 @@ func (f *fakeFS) Stat(p string) (os.FileInfo, error) {
 	return os.Stat(p) // for sub paths of images, in temporary directories
 }
 
+func (f *fakeFS) Lstat(p string) (os.FileInfo, error) {
+	if _, ok := f.links[p]; ok {
+		return nil, nil
+	}
+	return f.Stat(p)
+}
+
 func (f *fakeFS) ReadFile(p string) ([]byte, error) {
 	if s, ok := f.files[p]; ok {
 		return []byte(s), nil

@@ -17,6 +17,8 @@ type HostFS interface {
 	Resolve(path string) (string, error)
 	// Stat is os.Stat.
 	Stat(path string) (os.FileInfo, error)
+	// Lstat is os.Lstat.
+	Lstat(path string) (os.FileInfo, error)
 	// ReadFile is os.ReadFile.
 	ReadFile(path string) ([]byte, error)
 	// Mount is the mount that the resolved path lies on.
@@ -36,6 +38,7 @@ type hostFS struct{}
 
 func (hostFS) Resolve(path string) (string, error)       { return filepath.EvalSymlinks(path) }
 func (hostFS) Stat(path string) (os.FileInfo, error)     { return os.Stat(path) }
+func (hostFS) Lstat(path string) (os.FileInfo, error)    { return os.Lstat(path) }
 func (hostFS) ReadFile(path string) ([]byte, error)      { return os.ReadFile(path) }
 func (hostFS) Hostname() (string, error)                 { return os.Hostname() }
 func (hostFS) HostDevices() ([]specs.LinuxDevice, error) { return oci.HostDevices() }

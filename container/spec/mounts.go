@@ -29,14 +29,19 @@ func (b *builder) mounts() error {
 	if err != nil {
 		return err
 	}
-	added := slices.Concat(b.imageVolumes(requested), b.podMounts(requested), requested)
+	taken := destinations(requested)
+	added := slices.Concat(b.imageVolumes(taken), b.podMounts(taken), requested)
 	// A mount must not hide one below it; those of the same depth keep their order.
 	slices.SortStableFunc(added, func(x, y specs.Mount) int { return depth(x.Destination) - depth(y.Destination) })
 
+	taken = destinations(added)
 	kernel := append(slices.Clone(b.s.Mounts), b.cgroupMount(), b.privateShm())
-	kernel = slices.DeleteFunc(kernel, func(m specs.Mount) bool { return m.Destination == "" || covered(m.Destination, added) })
+	kernel = slices.DeleteFunc(kernel, func(m specs.Mount) bool { return m.Destination == "" || taken.cover(m.Destination) })
 	if b.sc.Privileged {
 		writable(kernel)
+	}
+	if b.userns != nil && b.in.Sandbox.Namespaces.Net == "" {
+		b.bindSys(kernel)
 	}
 	b.s.Mounts = append(kernel, added...)
 	return nil
@@ -45,13 +50,27 @@ func (b *builder) mounts() error {
 // depth is the number of path components.
 func depth(p string) int { return strings.Count(path.Clean(p), "/") }
 
-// covered is true where one of the mounts is at dest or above it.
-func covered(dest string, mounts []specs.Mount) bool {
-	dest = path.Clean(dest)
-	return slices.ContainsFunc(mounts, func(m specs.Mount) bool {
-		d := path.Clean(m.Destination)
-		return d == dest || strings.HasPrefix(dest, d+"/")
-	})
+// places are where something is mounted.
+type places map[string]bool
+
+func destinations(mounts []specs.Mount) places {
+	p := make(places, len(mounts))
+	for _, m := range mounts {
+		p[path.Clean(m.Destination)] = true
+	}
+	return p
+}
+
+// cover reports whether something is mounted at dest or above it.
+func (p places) cover(dest string) bool {
+	for dest = path.Clean(dest); ; dest = path.Dir(dest) {
+		if p[dest] {
+			return true
+		}
+		if dest == "/" || dest == "." {
+			return false
+		}
+	}
 }
 
 // at is true where one of the mounts is exactly at dest.
@@ -65,6 +84,21 @@ func writable(mounts []specs.Mount) {
 		if m.Type == "sysfs" || m.Type == "cgroup" || m.Type == "cgroup2" {
 			options := slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o == "ro" || o == "rw" })
 			mounts[i].Options = append(options, "rw")
+		}
+	}
+}
+
+// bindSys shows the host's /sys, read-only, in a user namespace on the host's network (KEP-5607): the
+// kernel lets only the owner of a network namespace mount sysfs.
+func (b *builder) bindSys(mounts []specs.Mount) {
+	mode := "ro"
+	if b.in.Runtime.Features.RecursiveReadOnly {
+		mode = "rro"
+	}
+	for i, m := range mounts {
+		if m.Type == "sysfs" {
+			mounts[i].Type, mounts[i].Source = "bind", "/sys"
+			mounts[i].Options = []string{"rbind", "rprivate", "nosuid", "noexec", "nodev", mode}
 		}
 	}
 }
@@ -115,7 +149,7 @@ func (b *builder) privateShm() specs.Mount {
 }
 
 // podMounts are the pod's files and shared memory, where the request has not its own.
-func (b *builder) podMounts(requested []specs.Mount) []specs.Mount {
+func (b *builder) podMounts(requested places) []specs.Mount {
 	pod := b.in.Sandbox
 	mode := "rw"
 	if b.sc.ReadonlyRootfs {
@@ -127,7 +161,7 @@ func (b *builder) podMounts(requested []specs.Mount) []specs.Mount {
 		{"/etc/hosts", pod.HostsPath},
 		{"/etc/resolv.conf", pod.ResolvConfPath},
 	} {
-		if f.source == "" || at(f.dest, requested) {
+		if f.source == "" || requested[f.dest] {
 			continue
 		}
 		m := specs.Mount{Destination: f.dest, Type: "bind", Source: f.source, Options: []string{"rbind", "rprivate", mode}}
@@ -139,7 +173,7 @@ func (b *builder) podMounts(requested []specs.Mount) []specs.Mount {
 		mounts = append(mounts, m)
 		b.relabel(f.source)
 	}
-	if shm := b.shmSource(); shm != "" && !at("/dev/shm", requested) {
+	if shm := b.shmSource(); shm != "" && !requested["/dev/shm"] {
 		mounts = append(mounts, specs.Mount{Destination: "/dev/shm", Type: "bind", Source: shm,
 			Options: []string{"rbind", "rprivate", "nosuid", "noexec", "nodev", "rw"}})
 		if shm == pod.ShmPath {
@@ -162,7 +196,7 @@ func (b *builder) shmSource() string {
 
 // imageVolumes are the volumes that the image declares and the request does
 // not cover: each a directory that lives as long as the container.
-func (b *builder) imageVolumes(requested []specs.Mount) []specs.Mount {
+func (b *builder) imageVolumes(requested places) []specs.Mount {
 	if b.in.Defaults.IgnoreImageVolumes || b.in.ContainerDir == "" {
 		return nil
 	}
@@ -173,7 +207,7 @@ func (b *builder) imageVolumes(requested []specs.Mount) []specs.Mount {
 	}
 	slices.Sort(paths)
 	for _, p := range slices.Compact(paths) {
-		if p == "/" || at(p, requested) {
+		if p == "/" || requested[p] {
 			continue
 		}
 		// The name says where it belongs; the escaping keeps it one component.
@@ -204,10 +238,21 @@ func (b *builder) paths() error {
 		return nil
 	}
 	if b.in.Runtime.BaseSpec == nil || len(b.sc.MaskedPaths) > 0 {
-		l.MaskedPaths = slices.Clone(b.sc.MaskedPaths)
+		l.MaskedPaths = allInRoot(b.sc.MaskedPaths)
 	}
 	if b.in.Runtime.BaseSpec == nil || len(b.sc.ReadonlyPaths) > 0 {
-		l.ReadonlyPaths = slices.Clone(b.sc.ReadonlyPaths)
+		l.ReadonlyPaths = allInRoot(b.sc.ReadonlyPaths)
 	}
 	return nil
+}
+
+// allInRoot makes paths absolute, and leaves out empty ones, which runc ignores.
+func allInRoot(paths []string) []string {
+	var out []string
+	for _, p := range paths {
+		if p != "" {
+			out = append(out, inRoot(p))
+		}
+	}
+	return out
 }

@@ -1,9 +1,7 @@
 package spec
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
@@ -13,7 +11,6 @@ import (
 	securejoin "github.com/cyphar/filepath-securejoin"
 	"github.com/moby/sys/mountinfo"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	crierrors "k8s.io/cri-api/pkg/errors"
 )
@@ -22,18 +19,20 @@ import (
 // last one is what the container would see, so only that one is made.
 func (b *builder) requestedMounts() ([]specs.Mount, error) {
 	var out []specs.Mount
+	last := map[string]int{} // the index of the last one at a place
 	for i, m := range b.in.Config.GetMounts() {
 		built, err := b.requestedMount(i, m)
 		if err != nil {
 			return nil, fmt.Errorf("mount %s: %w", m.GetContainerPath(), err)
 		}
-		if at(built.Destination, out) {
+		if _, twice := last[built.Destination]; twice {
 			b.warn("Several mounts at %s; the last one counts.", built.Destination)
-			out = slices.DeleteFunc(out, func(o specs.Mount) bool { return path.Clean(o.Destination) == path.Clean(built.Destination) })
 		}
+		last[built.Destination] = len(out)
 		out = append(out, built)
 	}
-	return out, nil
+	i := -1
+	return slices.DeleteFunc(out, func(m specs.Mount) bool { i++; return last[m.Destination] != i }), nil
 }
 
 func (b *builder) requestedMount(i int, m *runtimeapi.Mount) (specs.Mount, error) {
@@ -64,7 +63,7 @@ func (b *builder) requestedMount(i int, m *runtimeapi.Mount) (specs.Mount, error
 		options = append(options, "nosuid", "nodev")
 	}
 	return specs.Mount{
-		Destination: path.Clean(m.GetContainerPath()),
+		Destination: inRoot(m.GetContainerPath()),
 		Type:        "bind",
 		Source:      source,
 		Options:     options,
@@ -85,22 +84,6 @@ func (b *builder) canMapIDs(m *runtimeapi.Mount) error {
 		return fmt.Errorf("the OCI runtime of this handler has no idmapped mounts (runc 1.2 and newer): %w", errdefs.ErrFailedPrecondition)
 	}
 	return nil
-}
-
-// source is the host path with its links followed, or the directory of an
-// image mount with its sub path.
-func (b *builder) source(i int, m *runtimeapi.Mount) (string, error) {
-	if m.GetImage().GetImage() != "" {
-		return b.imageSource(i, m)
-	}
-	resolved, err := b.fs.Resolve(m.GetHostPath())
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return "", fmt.Errorf("the bind source %s does not exist on this node; create it first: %w", m.GetHostPath(), errdefs.ErrNotFound)
-	}
-	if err != nil {
-		return "", fmt.Errorf("resolving the bind source %s: %w", m.GetHostPath(), err)
-	}
-	return resolved, nil
 }
 
 // imageSource is the place of an image mount (KEP-4639) on the host. Links in
@@ -203,9 +186,9 @@ func validateMount(m *runtimeapi.Mount) error {
 	}
 	image := m.GetImage().GetImage() != ""
 	switch {
-	case !path.IsAbs(m.GetContainerPath()):
-		return invalid("container_path %q is not absolute", m.GetContainerPath())
-	case path.Clean(m.GetContainerPath()) == "/":
+	case m.GetContainerPath() == "":
+		return invalid("container_path is missing")
+	case inRoot(m.GetContainerPath()) == "/":
 		return invalid("container_path cannot be the root")
 	case image && m.GetHostPath() != "":
 		return invalid("host_path %q and an image exclude each other", m.GetHostPath())

@@ -12,6 +12,9 @@ type Output struct {
 	// Volumes are host directories to be made (and filled from the image) for
 	// the volumes that the image declares, before the container is created.
 	Volumes []Volume
+	// Directories are bind sources that did not exist when the spec was made. Prepare makes them, and
+	// they stay: they belong to the node, as any other host path.
+	Directories []string `json:",omitempty"`
 	// LoadAppArmor is the name of the default AppArmor profile that has to be
 	// loaded (LoadAppArmorProfile) before the container is created; empty if none.
 	LoadAppArmor string
@@ -27,9 +30,9 @@ type Output struct {
 	RootfsReadonly bool
 	// UserNamespace are the mappings to remap the snapshot with; nil without a user namespace.
 	UserNamespace *IDMappings
-	// Warnings are things that were asked for and could only be had in part,
-	// one sentence each: rlimits and OOM scores that were clamped, hugepage
-	// limits without a controller.
+	// Warnings are things that were asked for and were ignored, or could only be had in part, one
+	// sentence each: SELinux options on a node without SELinux, capabilities that the kernel does not
+	// know, rlimits and OOM scores that were clamped, hugepage limits without a controller.
 	Warnings []string
 }
 

@@ -20,9 +20,10 @@ func TestRefused(t *testing.T) {
 		check  func(error) bool
 		says   string
 	}{
-		"missing bind source": {func(in *Input) {
-			in.Config.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x", HostPath: "/no/such"}}
-		}, errdefs.IsNotFound, "/no/such"},
+		"bind source that is a link to nothing": {func(in *Input) {
+			in.FS.(*fakeFS).links["/dangling"] = "/no/such"
+			in.Config.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x", HostPath: "/dangling"}}
+		}, errdefs.IsNotFound, "/dangling is a symbolic link"},
 		"propagation from a private mount": {func(in *Input) {
 			in.Config.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x", HostPath: "/vol", Propagation: 1}}
 		}, errdefs.IsFailedPrecondition, "make-rshared"},
@@ -92,9 +93,6 @@ func TestRefused(t *testing.T) {
 			in.Host.AppArmor = true
 			sc(in).ApparmorProfile = "runtime/default"
 		}, errdefs.IsFailedPrecondition, "apparmor_parser"},
-		"SELinux without the kernel": {func(in *Input) {
-			sc(in).SelinuxOptions = &runtimeapi.SELinuxOption{Type: "t"}
-		}, errdefs.IsFailedPrecondition, "SELinux"},
 		"unified keys on v1": {func(in *Input) {
 			in.Host = host(hostinfo.CgroupHybrid)
 			in.Config.Linux.Resources = &runtimeapi.LinuxContainerResources{Unified: map[string]string{"memory.high": "1"}}

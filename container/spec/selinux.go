@@ -3,6 +3,7 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/selinux/go-selinux"
@@ -13,16 +14,26 @@ import (
 	"github.com/berth-run/berth/container/hostinfo"
 )
 
-// SELinuxLabels makes the process and mount label of a pod. Both are empty
-// where SELinux is off. Options on a host without SELinux are ErrFailedPrecondition.
-// The pod has to keep the labels, and ReleaseSELinuxLabel has to be called when
-// the pod is removed.
+// SELinuxIgnored says why options have no effect, "" where they have one or none is set. Manifests for
+// all nodes carry SELinux options, so a node without SELinux ignores them, as containerd and CRI-O do.
+func SELinuxIgnored(opts *runtimeapi.SELinuxOption, host *hostinfo.Info, d Defaults) string {
+	switch {
+	case selinuxOptions(opts) == nil:
+		return ""
+	case !host.SELinux:
+		return "selinux_options are ignored: this node has no SELinux."
+	case d.DisableSELinux:
+		return "selinux_options are ignored: SELinux is switched off in the configuration (security.enable_selinux)."
+	}
+	return ""
+}
+
+// SELinuxLabels makes the process and mount label of a pod. Both are empty where SELinux is off,
+// whatever the options say (see SELinuxIgnored). The pod has to keep the labels, and
+// ReleaseSELinuxLabel has to be called when the pod is removed.
 func SELinuxLabels(opts *runtimeapi.SELinuxOption, host *hostinfo.Info, d Defaults) (process, mount string, err error) {
 	if !host.SELinux || d.DisableSELinux {
-		if selinuxOptions(opts) == nil {
-			return "", "", nil
-		}
-		return "", "", fmt.Errorf("selinux_options are set, but SELinux is not enabled on this node: %w", errdefs.ErrFailedPrecondition)
+		return "", "", nil
 	}
 	process, mount, err = label.InitLabels(selinuxOptions(opts))
 	if err != nil {
@@ -49,6 +60,9 @@ func selinuxOptions(o *runtimeapi.SELinuxOption) []string {
 // containers of a pod can use the same volumes.
 func (b *builder) selinux() error {
 	opts := b.sc.GetSelinuxOptions()
+	if why := SELinuxIgnored(opts, b.in.Host, b.in.Defaults); why != "" {
+		b.warn("%s", why)
+	}
 	process, mount := b.in.Sandbox.ProcessLabel, b.in.Sandbox.MountLabel
 	if selinuxOptions(opts) != nil && (process != "" || !b.sc.Privileged) {
 		var err error
@@ -57,6 +71,9 @@ func (b *builder) selinux() error {
 		}
 	}
 	if process == "" {
+		if slices.ContainsFunc(b.in.Config.GetMounts(), (*runtimeapi.Mount).GetSelinuxRelabel) && selinuxOptions(opts) != nil {
+			b.warn("selinux_relabel of mounts is ignored as well.")
+		}
 		b.out.Relabel = nil
 		return nil
 	}

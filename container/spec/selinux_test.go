@@ -3,7 +3,6 @@ package spec
 import (
 	"testing"
 
-	"github.com/containerd/errdefs"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/container/hostinfo"
@@ -68,12 +67,16 @@ func TestSELinuxOff(t *testing.T) {
 	if p, m, err := SELinuxLabels(&runtimeapi.SELinuxOption{}, h, Defaults{}); p != "" || m != "" || err != nil {
 		t.Errorf("empty options: got %q, %q, %v", p, m, err)
 	}
-	_, _, err := SELinuxLabels(&runtimeapi.SELinuxOption{Level: "s0"}, h, Defaults{})
-	if !errdefs.IsFailedPrecondition(err) {
-		t.Errorf("got %v", err)
+	level := &runtimeapi.SELinuxOption{Level: "s0"}
+	if p, m, err := SELinuxLabels(level, h, Defaults{}); p != "" || m != "" || err != nil || SELinuxIgnored(level, h, Defaults{}) == "" {
+		t.Errorf("options: got %q, %q, %v", p, m, err)
 	}
 	h.SELinux = true
-	if _, _, err := SELinuxLabels(&runtimeapi.SELinuxOption{Level: "s0"}, h, Defaults{DisableSELinux: true}); !errdefs.IsFailedPrecondition(err) {
-		t.Errorf("switched off: got %v", err)
+	off := Defaults{DisableSELinux: true}
+	if p, m, err := SELinuxLabels(level, h, off); p != "" || m != "" || err != nil || SELinuxIgnored(level, h, off) == "" {
+		t.Errorf("switched off: got %q, %q, %v", p, m, err)
+	}
+	if why := SELinuxIgnored(level, h, Defaults{}); why != "" {
+		t.Errorf("ignored where SELinux is on: %s", why)
 	}
 }
