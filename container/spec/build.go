@@ -29,6 +29,7 @@ func Build(in Input) (*Output, error) {
 		what string
 		run  func() error
 	}{
+		{"its image", b.imageCounts},
 		{"its process", b.process},
 		{"its user", b.user},
 		{"its capabilities", b.capabilities},

@@ -42,11 +42,13 @@ func cdiNames(c *runtimeapi.ContainerConfig) ([]string, error) {
 		return nil, fmt.Errorf("CDI annotations: %w: %w", err, errdefs.ErrInvalidArgument)
 	}
 	var once []string
+	seen := map[string]bool{}
 	for _, n := range slices.Concat(names, annotated) {
 		if _, _, _, err := parser.ParseQualifiedName(n); err != nil {
 			return nil, fmt.Errorf("CDI device %q: %w: %w", n, err, errdefs.ErrInvalidArgument)
 		}
-		if !slices.Contains(once, n) {
+		if !seen[n] {
+			seen[n] = true
 			once = append(once, n)
 		}
 	}

@@ -17,7 +17,8 @@ func ExecProcess(s *specs.Spec, args []string, tty bool) *specs.Process {
 	p.Terminal = tty
 	p.ConsoleSize = nil
 	if tty {
-		e := environment{p.Env}
+		e := newEnvironment(len(p.Env) + 1)
+		e.add(p.Env...)
 		e.setDefault("TERM", terminal)
 		p.Env = e.list
 	}

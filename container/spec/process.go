@@ -5,7 +5,6 @@ import (
 	"math"
 	"path"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/containerd/errdefs"
@@ -63,7 +62,7 @@ func (b *builder) args() ([]string, error) {
 // nobody sets it: inside the container the runtime sees the /etc/passwd that processes see, which
 // a mount may have brought.
 func (b *builder) env(base []string) ([]string, error) {
-	e := environment{}
+	e := newEnvironment(len(base) + len(b.in.Image.Config.Env) + len(b.in.Config.GetEnvs()))
 	e.set("PATH", defaultPath)
 	e.add(base...)
 	hostname, err := b.hostname()
@@ -76,7 +75,8 @@ func (b *builder) env(base []string) ([]string, error) {
 		if !utf8.Valid(kv.GetValue()) {
 			b.warn("The value of environment variable %s is not UTF-8; the OCI specification cannot carry it unchanged.", kv.GetKey())
 		}
-		e.set(kv.GetKey(), string(kv.GetValue()))
+		// As for containerd and CRI-O, the name ends at the first "=".
+		e.add(kv.GetKey() + "=" + string(kv.GetValue()))
 	}
 	if b.in.Config.GetTty() {
 		e.setDefault("TERM", terminal)
@@ -94,38 +94,6 @@ func (b *builder) hostname() (string, error) {
 		return "", fmt.Errorf("asking for the node's hostname: %w", err)
 	}
 	return h, nil
-}
-
-// environment is a list of KEY=value in the order in which keys first came.
-type environment struct {
-	list []string
-}
-
-func (e *environment) index(key string) int {
-	return slices.IndexFunc(e.list, func(s string) bool { return strings.HasPrefix(s, key+"=") })
-}
-
-func (e *environment) set(key, value string) {
-	if i := e.index(key); i >= 0 {
-		e.list[i] = key + "=" + value
-		return
-	}
-	e.list = append(e.list, key+"="+value)
-}
-
-func (e *environment) setDefault(key, value string) {
-	if e.index(key) < 0 {
-		e.set(key, value)
-	}
-}
-
-// add takes KEY=value; an entry without "=" has no meaning in an image and is left out.
-func (e *environment) add(entries ...string) {
-	for _, entry := range entries {
-		if key, value, ok := strings.Cut(entry, "="); ok && key != "" {
-			e.set(key, value)
-		}
-	}
 }
 
 // cwd is the request's directory, the image's, the base spec's, or "/".

@@ -20,7 +20,7 @@ func Validate(config *runtimeapi.ContainerConfig, pod *runtimeapi.PodSandboxConf
 	}
 	name := config.GetMetadata().GetName()
 	for _, check := range []func(*runtimeapi.ContainerConfig, *runtimeapi.PodSandboxConfig) error{
-		validateIdentity, validateProcess, validateLogPath, validateMounts, validateSecurity, validateNamespaces, validateUser, validateResources,
+		validateIdentity, validateCounts, validateProcess, validateLogPath, validateMounts, validateSecurity, validateNamespaces, validateUser, validateResources,
 	} {
 		if err := check(config, pod); err != nil {
 			return fmt.Errorf("container %q of pod %s: %w", name, podName(pod), err)
