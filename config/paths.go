@@ -49,6 +49,20 @@ func (p Paths) PodNamespace(podID, kind string) string {
 // PodNetNS pins a pod's network namespace.
 func (p Paths) PodNetNS(podID string) string { return p.PodNamespace(podID, "net") }
 
+// NetworkNamespaces is the directory in which network agents find the network namespaces of pods.
+// That is where every tool looks, for the one instance that has the default state directory.
+func (p Paths) NetworkNamespaces() string {
+	if p.State == DefaultState {
+		return "/run/netns"
+	}
+	return filepath.Join(p.State, "netns")
+}
+
+// PublishedNetNS is a pod's network namespace as agents see it.
+func (p Paths) PublishedNetNS(podID string) string {
+	return filepath.Join(p.NetworkNamespaces(), "berth-"+podID)
+}
+
 // PodShm is the mount point of a pod's /dev/shm.
 func (p Paths) PodShm(podID string) string { return filepath.Join(p.Pod(podID), "shm") }
 

@@ -76,7 +76,7 @@ func (m *Manager) attachment(s *Sandbox) (cni.Attachment, error) {
 		Namespace:    meta.GetNamespace(),
 		Name:         meta.GetName(),
 		UID:          meta.GetUid(),
-		NetNS:        m.paths.PodNetNS(s.ID),
+		NetNS:        m.cniNetNS(s.ID),
 		Annotations:  s.Config.GetAnnotations(),
 		CgroupParent: s.CgroupParent,
 		DNS:          cni.DNS{Servers: dns.GetServers(), Searches: dns.GetSearches(), Options: dns.GetOptions()},
@@ -100,6 +100,15 @@ func (m *Manager) attachment(s *Sandbox) (cni.Attachment, error) {
 		att.Ports = append(att.Ports, mapping)
 	}
 	return att, nil
+}
+
+// cniNetNS is the network namespace as plugins are told, who may pass it on to agents in
+// containers: the published pin, or for a pod that has none the one in the pod's directory.
+func (m *Manager) cniNetNS(id string) string {
+	if at := m.paths.PublishedNetNS(id); netns.IsNamespace(at) {
+		return at
+	}
+	return m.paths.PodNetNS(id)
 }
 
 func (m *Manager) attachNetwork(ctx context.Context, s *Sandbox) error {

@@ -140,13 +140,19 @@ func (m *Manager) createNamespaces(ctx context.Context, s *Sandbox) error {
 	if !spec.Net && !spec.IPC && spec.User == nil {
 		return nil
 	}
-	return netns.Create(ctx, spec)
+	if err := netns.Create(ctx, spec); err != nil || !spec.Net {
+		return err
+	}
+	return netns.Publish(spec.Dir, m.paths.PublishedNetNS(s.ID))
 }
 
 // removeNamespaces lets go of the pod's namespaces, unless a CNI DEL is owed.
 func (m *Manager) removeNamespaces(ctx context.Context, s *Sandbox) error {
 	if m.keepsNetwork(s) {
 		return nil
+	}
+	if err := netns.Unpublish(m.paths.PublishedNetNS(s.ID)); err != nil {
+		return err
 	}
 	return netns.Remove(ctx, m.paths.PodNamespaces(s.ID))
 }

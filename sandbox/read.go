@@ -168,7 +168,7 @@ func (m *Manager) Info(s *Sandbox) (map[string]string, error) {
 		info.ShimPID = p.PID()
 	}
 	if !s.HostNetwork() {
-		info.NetNS = m.paths.PodNetNS(s.ID)
+		info.NetNS = m.cniNetNS(s.ID)
 		if att, err := m.attachment(s); err == nil {
 			if r, err := m.Network.CachedResult(att); err == nil {
 				info.CNIResult = r.Networks

@@ -9,6 +9,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/cni"
+	"github.com/berth-run/berth/config"
 	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/internal/private"
 	"github.com/berth-run/berth/sandbox/netns"
@@ -24,6 +25,14 @@ const recoveryParallelism = 16
 func (m *Manager) Load(ctx context.Context) error {
 	if err := private.Directory(m.paths.Pods()); err != nil {
 		return fmt.Errorf("make the directory of pods: %w", err)
+	}
+	if err := os.MkdirAll(m.paths.NetworkNamespaces(), 0o755); err != nil {
+		return fmt.Errorf("make the directory of network namespaces: %w", err)
+	}
+	if m.paths.State == config.DefaultState {
+		if err := netns.Share(m.paths.NetworkNamespaces()); err != nil {
+			klog.FromContext(ctx).Error(err, "Network agents in containers may not see the pods' network namespaces")
+		}
 	}
 	records, err := m.store.list(ctx)
 	if err != nil {
@@ -42,12 +51,12 @@ func (m *Manager) Load(ctx context.Context) error {
 }
 
 func (m *Manager) load(r stored) (*Sandbox, error) {
-	record, config, err := parseRecord(r.raw)
+	record, request, err := parseRecord(r.raw)
 	if err != nil {
 		return nil, err
 	}
 	s := &Sandbox{
-		ID: r.id, Config: config, HandlerName: record.Handler, CreatedAt: record.CreatedAt, record: *record,
+		ID: r.id, Config: request, HandlerName: record.Handler, CreatedAt: record.CreatedAt, record: *record,
 		// Nobody sees the pod before Resume has found out what is left of it.
 		hidden: record.Phase == Creating || record.Phase == Removed,
 	}
@@ -118,6 +127,11 @@ func (m *Manager) resumeReady(ctx context.Context, s *Sandbox) error {
 		s.set(func() { s.stopped = true })
 	}
 	if alive {
+		if !s.HostNetwork() { // one of an older version has no published pin
+			if err := netns.Publish(m.paths.PodNamespaces(s.ID), m.paths.PublishedNetNS(s.ID)); err != nil {
+				return err
+			}
+		}
 		if err := m.repairFiles(ctx, s); err != nil {
 			return err
 		}
@@ -188,7 +202,7 @@ func (m *Manager) sweepOne(ctx context.Context, id string) error {
 		}
 	}
 	// What is known of the network is in the plugins' own records.
-	att := cni.Attachment{PodID: id, NetNS: m.paths.PodNetNS(id)}
+	att := cni.Attachment{PodID: id, NetNS: m.cniNetNS(id)}
 	if err := m.Network.Detach(ctx, att); err != nil {
 		klog.FromContext(ctx).Error(err, "Cannot detach a pod without a record from its network; collected later", "id", id)
 	}

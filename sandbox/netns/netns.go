@@ -13,6 +13,8 @@
 // nor follows a recursive bind. A process that clones the whole mount namespace does get
 // a copy; [Remove] deletes the pins' files, which makes the kernel drop those copies, too.
 //
+// One more pin of the network namespace is where network agents look for it ([Publish]), and is copied.
+//
 // The daemon has to run in the host's mount namespace: in a private one (systemd's
 // PrivateMounts=, and the Protect… settings that imply it) the pins would end with the daemon.
 //

@@ -216,9 +216,16 @@ func TestRemoveEndsTheNamespace(t *testing.T) {
 	if err := Remove(context.Background(), dir); err != nil {
 		t.Fatal(err)
 	}
+	awaitLinkGone(t, link)
+}
+
+// awaitLinkGone waits until an interface is gone, as one end of a veth is when the network namespace
+// of the other end is.
+func awaitLinkGone(t *testing.T, link string) {
+	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if _, err := netlink.LinkByName(link); err != nil {
-			break
+			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("the network namespace lives on after Remove")
