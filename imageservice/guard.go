@@ -68,11 +68,21 @@ type guardedTransport struct {
 	// proxies and seen: addresses (host:port) of proxies, and the IP addresses behind the
 	// addresses that were connected to.
 	proxies, seen sync.Map
+	// far connects to what is neither the registry host nor a proxy.
+	far func(ctx context.Context, network, addr string, allow func(address string) error) (net.Conn, error)
+}
+
+// dialFar connects to an address if allow has nothing against the IP address behind it.
+func dialFar(ctx context.Context, network, addr string, allow func(address string) error) (net.Conn, error) {
+	d := net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
+		return allow(address)
+	}}
+	return d.DialContext(ctx, network, addr)
 }
 
 // newGuardedTransport takes over a transport, which is not to be used otherwise any more.
 func newGuardedTransport(next *http.Transport) *guardedTransport {
-	t := &guardedTransport{next: next}
+	t := &guardedTransport{next: next, far: dialFar}
 	next.MaxResponseHeaderBytes = budget.RegistryHeaders
 	dial, proxy := next.DialContext, next.Proxy
 	next.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -87,10 +97,7 @@ func newGuardedTransport(next *http.Transport) *guardedTransport {
 			}
 			return conn, err
 		}
-		d := net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
-			return t.mayReach(g, addrOf(address))
-		}}
-		return d.DialContext(ctx, network, addr)
+		return t.far(ctx, network, addr, func(address string) error { return t.mayReach(g, addrOf(address)) })
 	}
 	if proxy != nil {
 		next.Proxy = func(req *http.Request) (u *url.URL, err error) {
