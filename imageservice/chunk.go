@@ -39,5 +39,6 @@ func (s *layerStream) dropLocked() {
 	for i := range s.chunks {
 		s.chunks[i].free()
 	}
+	s.all.add(-s.size)
 	s.chunks, s.size = nil, 0
 }

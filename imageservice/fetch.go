@@ -188,6 +188,7 @@ func (f *fetcher) layer(ctx context.Context, desc ocispec.Descriptor) error {
 		return nil // the same layer twice in one image
 	}
 	stream := newLayerStream()
+	stream.all = &f.p.s.streamed
 	f.streams[desc.Digest] = stream
 	f.wg.Add(1)
 	// The context of this call ends when all calls have returned; the download
@@ -209,6 +210,13 @@ func (f *fetcher) stream(desc ocispec.Descriptor) *layerStream {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.streams[desc.Digest]
+}
+
+// drop frees what nobody read of the layers. The downloads have ended.
+func (f *fetcher) drop() {
+	for _, s := range f.streams {
+		s.spoil()
+	}
 }
 
 // download brings one layer, not more at once than configured, and not the same

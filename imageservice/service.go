@@ -32,6 +32,7 @@ type Service struct {
 	seats    *seats
 	applying *semaphore.Weighted
 	locks    *keyLock
+	streamed streamMemory
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // streamWindow is how many bytes of a layer may wait between download and
@@ -22,15 +25,34 @@ var errSpoiled = errors.New("the stream was given up")
 type layerStream struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
-	chunks   []chunk // not read yet
-	size     int     // of chunks
-	complete bool    // all bytes were written
+	chunks   []chunk       // not read yet
+	size     int           // of chunks
+	all      *streamMemory // that of all streams; nil for a stream of its own
+	complete bool          // all bytes were written
 	spoiled  bool
 	reader   bool // somebody reads
 	closed   bool // nobody reads any more
 
 	done chan struct{} // the download ended
 	err  error         // how; valid after done
+}
+
+// streamMemory is what waits in all streams of a service, in bytes: pulls that stall are not
+// counted among those that work at once, so their number does not bound it.
+type streamMemory struct{ atomic.Int64 }
+
+func (m *streamMemory) add(n int) {
+	if m != nil {
+		m.Add(int64(n))
+	}
+}
+
+// window is how many bytes may wait in one stream now.
+func (m *streamMemory) window() int {
+	if m != nil && m.Load() > budget.LayersOnTheWay {
+		return chunkSize
+	}
+	return streamWindow
 }
 
 func newLayerStream() *layerStream {
@@ -50,14 +72,15 @@ func (s *layerStream) write(ctx context.Context, b []byte) {
 	if s.spoiled || s.closed {
 		return
 	}
-	if s.size+len(b) > streamWindow {
+	window := s.all.window()
+	if s.size+len(b) > window {
 		if !s.reader {
 			s.spoilLocked()
 			return
 		}
 		stop := context.AfterFunc(ctx, s.wake)
 		defer stop()
-		for s.size > 0 && s.size+len(b) > streamWindow && !s.closed && ctx.Err() == nil {
+		for s.size > 0 && s.size+len(b) > window && !s.closed && ctx.Err() == nil {
 			s.changed.Wait()
 		}
 	}
@@ -65,6 +88,7 @@ func (s *layerStream) write(ctx context.Context, b []byte) {
 		return
 	}
 	s.size += len(b)
+	s.all.add(len(b))
 	s.addLocked(b)
 	s.changed.Broadcast()
 }
@@ -185,6 +209,7 @@ func (r *streamReader) next() error {
 		r.cur, s.chunks = s.chunks[0], s.chunks[1:]
 		r.rest = r.cur.mem[:r.cur.n]
 		s.size -= len(r.rest)
+		s.all.add(-len(r.rest))
 		s.changed.Broadcast()
 		return nil
 	}

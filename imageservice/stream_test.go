@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -28,6 +29,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/image-spec/identity"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 func TestLayerStream(t *testing.T) {
@@ -395,6 +398,9 @@ func TestSharedLayersAtOnce(t *testing.T) {
 			t.Errorf("layer %s was fetched %d times", h, gets)
 		}
 	}
+	if left := n.svc.streamed.Load(); left != 0 {
+		t.Errorf("%d bytes of layers on the way after all pulls", left)
+	}
 	imgs := n.svc.List(nil)
 	if len(imgs) != count {
 		t.Fatalf("%d images", len(imgs))
@@ -410,4 +416,37 @@ func TestSharedLayersAtOnce(t *testing.T) {
 		check(t, n.svc.Remove(t.Context(), img.ID))
 	}
 	n.clean()
+}
+
+// TestStreamsHoldLittle writes to many streams that nobody reads fast enough.
+func TestStreamsHoldLittle(t *testing.T) {
+	var all streamMemory
+	all.Store(budget.LayersOnTheWay + 1) // what the streams of others hold
+	s := newLayerStream()
+	s.all = &all
+	r := s.attach(t.Context(), func() {}, func() error { return nil })
+	data := noise(3, 3<<20)
+	go func() {
+		for part := range slices.Chunk(data, 100_000) {
+			s.write(t.Context(), part)
+			if n := all.Load(); n > budget.LayersOnTheWay+1+2*chunkSize {
+				t.Errorf("%d bytes wait", n-budget.LayersOnTheWay-1)
+			}
+		}
+		s.finish(nil)
+	}()
+	got, err := io.ReadAll(r)
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d of %d bytes: %v", len(got), len(data), err)
+	}
+	late := newLayerStream()
+	late.all = &all
+	late.write(t.Context(), data)
+	if late.intact() {
+		t.Error("bytes wait for a reader that has not come")
+	}
+	check(t, r.Close())
+	if n := all.Load(); n != budget.LayersOnTheWay+1 {
+		t.Errorf("%d bytes are counted that are gone", n-budget.LayersOnTheWay-1)
+	}
 }

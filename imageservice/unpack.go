@@ -42,6 +42,7 @@ func (p *pull) fetchAndUnpack(ctx context.Context, desc ocispec.Descriptor) (*ta
 		fail(err)
 	}
 	f.wg.Wait()
+	f.drop()
 	if err != nil {
 		if c := context.Cause(ctx); c != nil {
 			err = c // the first error, not one that followed from it

@@ -26,6 +26,10 @@ const (
 	// that sizes can be summed up.
 	ImageLayer = 1 << 40
 
+	// LayersOnTheWay is how many bytes of all layers may wait between download and unpacking.
+	// Beyond it each layer has one piece of 256 KiB waiting, instead of up to 4 MiB.
+	LayersOnTheWay = 256 << 20
+
 	// IndexDepth bounds how deep indexes are within indexes.
 	IndexDepth = 4
 
