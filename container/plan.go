@@ -161,7 +161,7 @@ func (m *Manager) removeDirectories(_ context.Context, c *Container) error {
 }
 
 func (m *Manager) createSnapshot(ctx context.Context, n *creation) error {
-	var opts []snapshots.Opt
+	opts := []snapshots.Opt{snapshots.WithLabels(map[string]string{engine.SnapshotLabel: n.ID})}
 	if ids := n.out.UserNamespace; ids != nil {
 		labels, err := m.remapLabels(ctx, n.Snapshotter, ids)
 		if err != nil {

@@ -5,6 +5,9 @@
 // it is for, and is made after the record and removed before it. So the host is looked
 // at first, the records are read then, and what has no record by then and is still there
 // after that belongs to nobody, also while a daemon is at work.
+//
+// Berth's containerd, bridge and host have other users: nerdctl, ctr, BuildKit. What carries no mark of
+// Berth, and lies outside of Berth's own directories and containerd namespace, is never touched.
 package doctor
 
 import (
@@ -29,6 +32,9 @@ type Finding struct {
 	Name string `json:"name"`
 	// ID is the pod or container that it was for, as far as that can be told.
 	ID string `json:"id,omitempty"`
+	// LeftAlone says why Fix does not touch it: it is where others have their things too, and nothing
+	// shows that Berth made it. Empty for what Fix removes.
+	LeftAlone string `json:"leftAlone,omitempty"`
 
 	// order is when it is removed: a process before the mounts that it uses.
 	order int
@@ -78,7 +84,7 @@ func (d *Doctor) survey(ctx context.Context) ([]Finding, error) {
 	var all []Finding
 	var errs []error
 	for _, look := range []func(context.Context) ([]Finding, error){
-		d.shims, d.mounts, d.veths, d.attachments, d.cgroups, d.files, d.objects,
+		d.shims, d.mounts, d.veths, d.attachments, d.cgroups, d.files, d.snapshots, d.leases, d.namespaces,
 	} {
 		found, err := look(ctx)
 		all, errs = append(all, found...), append(errs, err)
@@ -86,7 +92,13 @@ func (d *Doctor) survey(ctx context.Context) ([]Finding, error) {
 	return all, errors.Join(errs...)
 }
 
-// Examine lists what does not belong, in the order in which it can be removed.
+// Removable are the findings that Fix removes.
+func Removable(found []Finding) []Finding {
+	return slices.DeleteFunc(slices.Clone(found), func(f Finding) bool { return f.LeftAlone != "" })
+}
+
+// Examine lists what does not belong, in the order in which it can be removed, and what it leaves alone
+// although it has no record: see Finding.LeftAlone.
 func (d *Doctor) Examine(ctx context.Context) ([]Finding, error) {
 	first, err := d.survey(ctx)
 	if err != nil {
@@ -131,7 +143,7 @@ func belongs(thing string, known map[string]bool) bool {
 
 // Fix removes one thing.
 func (d *Doctor) Fix(ctx context.Context, f Finding) error {
-	if f.fix == nil {
+	if f.fix == nil || f.LeftAlone != "" {
 		return fmt.Errorf("%s: cannot be removed from here", f)
 	}
 	if err := f.fix(ctx); err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -22,11 +21,11 @@ func (d *Doctor) files(context.Context) ([]Finding, error) {
 		"container directory":    d.Paths.Containers(),
 		"container data":         d.Paths.ContainerData(),
 		"pipes":                  d.Paths.FIFOs(),
-		"runc state":             filepath.Join(d.Paths.RuncRoot(), "k8s.io"),
+		"runc state":             filepath.Join(d.Paths.RuncRoot(), engine.Namespace),
 		"shim socket":            d.Paths.Shims(),
 		"bundle":                 filepath.Join(d.Paths.ContainerdState(), engine.PodTasksDir, engine.Namespace),
-		"containerd bundle":      filepath.Join(d.Paths.ContainerdState(), "io.containerd.runtime.v2.task", "k8s.io"),
-		"containerd bundle data": filepath.Join(d.Paths.ContainerdRoot(), "io.containerd.runtime.v2.task", "k8s.io"),
+		"containerd bundle":      filepath.Join(d.Paths.ContainerdState(), tasks, engine.Namespace),
+		"containerd bundle data": filepath.Join(d.Paths.ContainerdRoot(), tasks, engine.Namespace),
 	} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !os.IsNotExist(err) {
@@ -66,8 +65,7 @@ func removeTree(path string) error {
 // mounts are those below the two directories whose path names an ID.
 func (d *Doctor) mounts(context.Context) ([]Finding, error) {
 	all, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) {
-		inside := strings.HasPrefix(i.Mountpoint, d.Paths.State+"/") || strings.HasPrefix(i.Mountpoint, d.Paths.Root+"/")
-		return !inside, false
+		return !d.inside(i.Mountpoint), false
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the mount table: %w", err)
@@ -78,7 +76,7 @@ func (d *Doctor) mounts(context.Context) ([]Finding, error) {
 		if owner == "" {
 			continue
 		}
-		found = append(found, Finding{
+		f := Finding{
 			Kind: "mount", Name: m.Mountpoint, ID: owner, order: orderMount,
 			fix: func(context.Context) error {
 				err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
@@ -87,7 +85,11 @@ func (d *Doctor) mounts(context.Context) ([]Finding, error) {
 				}
 				return err
 			},
-		})
+		}
+		if !d.isOwn(m.Mountpoint) {
+			f.LeftAlone = foreign
+		}
+		found = append(found, f)
 	}
 	return found, nil
 }

@@ -42,7 +42,7 @@ func (d *Doctor) veths(context.Context) ([]Finding, error) {
 			continue
 		}
 		name, index := l.Attrs().Name, l.Attrs().Index
-		found = append(found, Finding{
+		f := Finding{
 			Kind: "veth", Name: name, ID: owners[index], order: orderNetwork,
 			fix: func(context.Context) error {
 				link, err := netlink.LinkByIndex(index)
@@ -51,7 +51,11 @@ func (d *Doctor) veths(context.Context) ([]Finding, error) {
 				}
 				return netlink.LinkDel(link)
 			},
-		})
+		}
+		if owners[index] == "" && l.Attrs().NetNsID >= 0 {
+			f.LeftAlone = "its other end is in a network namespace that is none of a pod's, and that somebody keeps"
+		}
+		found = append(found, f)
 	}
 	return found, nil
 }

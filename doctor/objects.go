@@ -24,8 +24,8 @@ const (
 	leaseAge   = 2 * time.Hour
 )
 
-// objects are containerd's snapshots that are no layers of images, and leases.
-func (d *Doctor) objects(ctx context.Context) ([]Finding, error) {
+// snapshots are containerd's snapshots that are no layers of images.
+func (d *Doctor) snapshots(ctx context.Context) ([]Finding, error) {
 	if d.Client == nil {
 		return nil, nil
 	}
@@ -38,16 +38,58 @@ func (d *Doctor) objects(ctx context.Context) ([]Finding, error) {
 			if owner == "" || strings.HasPrefix(i.Name, "sha256:") || strings.Contains(i.Name, " ") {
 				return nil // a layer, or one that is being unpacked
 			}
-			found = append(found, Finding{
+			f := Finding{
 				Kind: "snapshot", Name: name + "/" + i.Name, ID: owner, order: orderObject,
 				fix: func(ctx context.Context) error { return ignoreMissing(sn.Remove(engine.Context(ctx), i.Name)) },
-			})
+			}
+			if !marked(i.Labels) {
+				f.LeftAlone = "it has no label of Berth's (those of builds before this one have none either): ctr snapshots rm removes it"
+			}
+			found = append(found, f)
 			return nil
 		})
 		if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err) {
 			return nil, fmt.Errorf("list the snapshots of %s: %w", name, err)
 		}
 	}
+	return found, nil
+}
+
+// marked reports whether one of the labels is Berth's.
+func marked(labels map[string]string) bool {
+	for l := range labels {
+		if strings.HasPrefix(l, engine.LabelPrefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// namespaces are those of other clients of Berth's containerd, to say that nothing in them is touched.
+func (d *Doctor) namespaces(ctx context.Context) ([]Finding, error) {
+	if d.Client == nil {
+		return nil, nil
+	}
+	all, err := d.Client.NamespaceService().List(engine.Context(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("list containerd's namespaces: %w", err)
+	}
+	var found []Finding
+	for _, name := range all {
+		if name != engine.Namespace {
+			found = append(found, Finding{Kind: "containerd namespace", Name: name, LeftAlone: "it belongs to another client of this containerd"})
+		}
+	}
+	return found, nil
+}
+
+// leases are Berth's own that should have expired.
+func (d *Doctor) leases(ctx context.Context) ([]Finding, error) {
+	if d.Client == nil {
+		return nil, nil
+	}
+	ctx = engine.Context(ctx)
+	var found []Finding
 	all, err := d.Client.LeasesService().List(ctx, fmt.Sprintf("labels.%q", leaseLabel))
 	if err != nil {
 		return nil, fmt.Errorf("list leases: %w", err)

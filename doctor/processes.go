@@ -14,7 +14,8 @@ import (
 	"github.com/berth-run/berth/cgroup"
 )
 
-// shims are the processes that serve a pod of this instance: they stand in its directory.
+// shims are the processes that serve a pod of this instance: they stand in the pod's directory, or in
+// the bundle of a container in Berth's namespace.
 func (d *Doctor) shims(context.Context) ([]Finding, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -36,16 +37,16 @@ func (d *Doctor) shims(context.Context) ([]Finding, error) {
 		if owner == "" || !strings.Contains(filepath.Base(args[0]), "shim") {
 			continue
 		}
-		found = append(found, Finding{
+		f := Finding{
 			Kind: "shim", Name: fmt.Sprintf("%d (%s)", pid, filepath.Base(args[0])), ID: owner, order: orderProcess,
 			fix: func(ctx context.Context) error { return kill(ctx, pid, owner) },
-		})
+		}
+		if !d.isOwn(cwd) || !ofNamespace(args) {
+			f.LeftAlone = foreign
+		}
+		found = append(found, f)
 	}
 	return found, nil
-}
-
-func (d *Doctor) inside(path string) bool {
-	return strings.HasPrefix(path+"/", d.Paths.State+"/") || strings.HasPrefix(path+"/", d.Paths.Root+"/")
 }
 
 // killWait bounds how long a process may take to end.

@@ -28,7 +28,12 @@ network interfaces and addresses, control groups, shims, snapshots and leases. W
 record is listed, and removed with --fix. It can be run beside a daemon that is at work.
 An instance that was moved wants the same --config, --root and --state as its daemon.
 
-Exit codes: 0 nothing found, or all of it removed; 1 something found, or not removed.`
+Only what carries Berth's mark, or lies in Berth's own directories and containerd namespace, is removed. Things of
+other clients beside them (nerdctl, ctr, BuildKit) are listed with the reason why they are left alone. The list is
+printed before anything is removed.
+
+Exit codes: 0 nothing found, or all of it removed; 1 something found, or not removed; 2 wrong flags or
+configuration; 3 doctor could not run, so that nothing is known.`
 
 // doctorTimeout bounds an examination, or a removal.
 const doctorTimeout = 2 * time.Minute
@@ -49,16 +54,35 @@ func newDoctorCommand(o *options) *cobra.Command {
 				return err
 			}
 			if os.Geteuid() != 0 {
-				return errors.New("has to run as root: it looks at mounts, namespaces and processes")
+				return unable(errors.New("has to run as root: it looks at mounts, namespaces and processes"))
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), doctorTimeout)
 			defer cancel()
-			return examine(ctx, c, cmd.OutOrStdout(), output == "json", fix)
+			return unable(examine(ctx, c, cmd.OutOrStdout(), output == "json", fix))
 		},
 	}
 	cmd.Flags().BoolVar(&fix, "fix", false, "remove what was found")
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "`FORMAT`: text or json")
 	return cmd
+}
+
+// foundError says that something was found, or could not be removed.
+type foundError struct{ error }
+
+func (e foundError) Unwrap() error { return e.error }
+
+// unableError says that doctor could not run to its end.
+type unableError struct{ error }
+
+func (e unableError) Unwrap() error { return e.error }
+
+// unable is err as an unableError, unless it says that doctor ran.
+func unable(err error) error {
+	var found foundError
+	if err == nil || errors.As(err, &found) || isUsage(err) {
+		return err
+	}
+	return unableError{err}
 }
 
 // examine does the work of the command.
@@ -78,17 +102,21 @@ func examine(ctx context.Context, c *config.Config, w io.Writer, asJSON, fix boo
 	if err != nil {
 		return err
 	}
-	if err := printFindings(w, found, running, asJSON); err != nil || len(found) == 0 {
+	removable := doctor.Removable(found)
+	if err := printFindings(w, found, running, asJSON); err != nil || len(removable) == 0 {
 		return err
 	}
 	if !fix {
-		return fmt.Errorf("%d things do not belong on this host; berthd doctor --fix removes them", len(found))
+		return foundError{fmt.Errorf("%d things do not belong on this host; berthd doctor --fix removes them", len(removable))}
 	}
 	var errs []error
-	for _, f := range found {
+	for _, f := range removable {
 		errs = append(errs, d.Fix(ctx, f))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return foundError{err}
+	}
+	return nil
 }
 
 func printFindings(w io.Writer, found []doctor.Finding, running, asJSON bool) error {
@@ -97,11 +125,16 @@ func printFindings(w io.Writer, found []doctor.Finding, running, asJSON bool) er
 		enc.SetIndent("", "  ")
 		return enc.Encode(append([]doctor.Finding{}, found...))
 	}
-	if len(found) == 0 {
-		fmt.Fprintln(w, "nothing found: everything on this host has a record")
+	if len(doctor.Removable(found)) == 0 {
+		fmt.Fprintln(w, "nothing found: everything of Berth's on this host has a record")
+	}
+	for _, f := range doctor.Removable(found) {
+		fmt.Fprintf(w, "%-22s %s\n", f.Kind, f.Name)
 	}
 	for _, f := range found {
-		fmt.Fprintf(w, "%-22s %s\n", f.Kind, f.Name)
+		if f.LeftAlone != "" {
+			fmt.Fprintf(w, "left alone: %s: %s\n", f, f.LeftAlone)
+		}
 	}
 	if !running {
 		fmt.Fprintln(w, "(berthd does not run: snapshots and leases were not looked at, and the next start finishes what was cut short)")

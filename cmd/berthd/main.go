@@ -36,6 +36,8 @@ func init() {
 const (
 	exitFailure = 1
 	exitUsage   = 2
+	// exitUnable is of commands that look for something, where they could not look.
+	exitUnable = 3
 )
 
 func main() { os.Exit(execute(os.Args[1:])) }
@@ -51,6 +53,10 @@ func execute(args []string) int {
 	complain(os.Stderr, inJournal(), message(err))
 	if isUsage(err) {
 		return exitUsage
+	}
+	var unable unableError
+	if errors.As(err, &unable) {
+		return exitUnable
 	}
 	return exitFailure
 }
