@@ -168,8 +168,13 @@ func reasonOfStatus(code int) string {
 // shows RegistryUnavailable for a registry that cannot be reached, which this is not.
 func isWrongAnswer(err error) bool {
 	var token tokenError
+	for _, text := range []string{"in header not a valid digest", "stopped after 10 redirects"} { // which have no type
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
 	return errdefs.IsFailedPrecondition(err) || errdefs.IsNotImplemented(err) || errors.Is(err, errTooLong) ||
-		errors.As(err, &token) && token.err == nil || strings.Contains(err.Error(), "in header not a valid digest")
+		errors.As(err, &token) && token.err == nil
 }
 
 // isNoCredentials reports whether a registry wants a name and password and there is none.

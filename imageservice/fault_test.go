@@ -207,3 +207,74 @@ func TestHostsFileMistake(t *testing.T) {
 	n.mirror("_default", reg.URL)
 	n.mustPull("other.example/a:1")
 }
+
+// TestWrongAnswers: a registry that answers nonsense is there all the same, which is what the kubelet is told.
+func TestWrongAnswers(t *testing.T) {
+	page := func(w http.ResponseWriter, header map[string]string, body string) {
+		for k, v := range header {
+			w.Header().Set(k, v)
+		}
+		_, _ = io.WriteString(w, body)
+	}
+	n := newNode(t, Options{})
+	for name, answer := range map[string]http.HandlerFunc{
+		"a web page": func(w http.ResponseWriter, _ *http.Request) {
+			page(w, map[string]string{"Content-Type": "text/html"}, "<html>sign in</html>")
+		},
+		"no digest": func(w http.ResponseWriter, _ *http.Request) {
+			page(w, map[string]string{"Content-Type": "application/vnd.oci.image.manifest.v1+json", "Docker-Content-Digest": "sha256:zz", "Content-Length": "2"}, "{}")
+		},
+		"an endless manifest": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+			if r.Method == http.MethodHead {
+				return
+			}
+			for _, err := w.Write(make([]byte, 1<<20)); err == nil; {
+				_, err = w.Write(make([]byte, 1<<20))
+			}
+		},
+		"another place again and again": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.Path+"x", http.StatusFound)
+		},
+		"a manifest of Docker's first format": func(w http.ResponseWriter, _ *http.Request) {
+			page(w, map[string]string{"Content-Type": "application/vnd.docker.distribution.manifest.v1+prettyjws"}, "{}")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reg := newRegistry(t)
+			reg.interfere(func(http.Handler) http.Handler { return answer })
+			n.mirror("registry.example", reg.URL)
+			_, err := n.pull("registry.example/a:1")
+			if !errdefs.IsFailedPrecondition(err) || strings.Contains(err.Error(), "RegistryUnavailable") || len(err.Error()) > 2000 {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	n.clean()
+}
+
+// TestByteByByte: a registry that gives a byte a connection is given up.
+func TestByteByByte(t *testing.T) {
+	reg := newRegistry(t)
+	reg.push(t, "a:1", imageOf(t, 70, 1, 100_000))
+	reg.interfere(onBlobs(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		_, b := body(next, r)
+		var at int
+		if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &at); err == nil {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", at, len(b)-1, len(b)))
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		_, _ = w.Write(b[at : at+1])
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	n := newNode(t, Options{})
+	n.mirror("registry.example", reg.URL)
+	if _, err := n.pull("registry.example/a:1"); !errdefs.IsUnavailable(err) {
+		t.Errorf("%v", err)
+	}
+	if got := reg.count("GET /v2/a/blobs/"); got > 10 {
+		t.Errorf("asked %d times", got)
+	}
+	n.clean()
+}

@@ -232,9 +232,25 @@ func boundBody(resp *http.Response, kind answerKind) io.ReadCloser {
 	case kind == answerToken:
 		limit = budget.RegistryToken
 	case kind == answerBlob:
-		return resp.Body
+		return blobBody{resp.Body}
 	}
 	return &boundedBody{ReadCloser: resp.Body, left: limit, limit: limit}
+}
+
+// errBroken is a connection that ended before the body did.
+var errBroken = errors.New("the connection broke")
+
+// blobBody hides from containerd's fetcher that a connection broke. It would connect again at once
+// and without end, as long as each connection brings a byte; transfer decides about that.
+type blobBody struct{ io.ReadCloser }
+
+// Read implements io.Reader.
+func (b blobBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.ErrUnexpectedEOF {
+		err = errBroken
+	}
+	return n, err
 }
 
 type boundedBody struct {

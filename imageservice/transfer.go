@@ -21,8 +21,12 @@ var (
 )
 
 // retriesWithoutProgress is how often one host may fail with a broken connection
-// before it is given up for a blob; each byte that arrives starts the count anew.
+// before it is given up for a blob; each retryProgress bytes of one connection start the count anew.
 const retriesWithoutProgress = 2
+
+// retryProgress is what a connection has to bring before it breaks to count for something, in bytes:
+// else a host that gives one byte a connection would never be given up.
+const retryProgress = 64 << 10
 
 // retryPause keeps retries on the same host apart.
 const retryPause = 200 * time.Millisecond
@@ -37,6 +41,7 @@ type transfer struct {
 
 	offset  int64
 	retries int
+	brought int64 // by the connection in use
 	// noRanges: the host in use does not resume downloads.
 	noRanges bool
 	ctx      context.Context
@@ -80,7 +85,9 @@ func (t *transfer) Read(b []byte) (int, error) {
 		n, err := t.readHost(b)
 		if n > 0 {
 			t.offset += int64(n)
-			t.retries = 0
+			if t.brought += int64(n); t.brought >= retryProgress {
+				t.retries = 0
+			}
 			t.p.arrived(t.host(), n)
 			return n, nil
 		}
@@ -146,6 +153,7 @@ func seekTo(r io.Reader, offset int64) error {
 // next gives the host in use another chance, or moves on to the next one.
 func (t *transfer) next(err error) {
 	t.closeBody()
+	t.brought = 0
 	var status remoteerrors.ErrUnexpectedStatus
 	if errors.As(err, &status) && status.StatusCode == http.StatusRequestedRangeNotSatisfiable && !t.noRanges {
 		t.noRanges = true // ask for all of it and skip what is here
