@@ -124,6 +124,19 @@ $(BIN)/critest: $(COMP)/critools/go.mod $(COMP)/critools/go.sum
 	@CGO_ENABLED=0 $(GO) test -C $(<D) -trimpath -ldflags "-s -w $(CRITOOLS_LDFLAGS)" \
 		-c -o $(abspath $@) $(CRITOOLS)/cmd/critest
 
+# Not part of build: a second kind of runtime handler, for the test of gVisor (docs/operating.md).
+GVISOR      := gvisor.dev/gvisor
+GVISOR_BINS := $(BIN)/runsc $(BIN)/containerd-shim-runsc-v1
+
+.PHONY: gvisor
+gvisor: $(GVISOR_BINS) ## build gVisor and its shim into bin/ (some minutes)
+
+$(BIN)/runsc: $(COMP)/gvisor/go.mod $(COMP)/gvisor/go.sum
+	$(call companion) -o $(abspath $@) $(GVISOR)/runsc
+
+$(BIN)/containerd-shim-runsc-v1: $(COMP)/gvisor/go.mod $(COMP)/gvisor/go.sum
+	$(call companion) -o $(abspath $@) $(GVISOR)/shim
+
 # Not part of build: only the end-to-end test wants it. The version is stamped as Kubernetes does.
 KUBE_LDFLAGS = -X k8s.io/component-base/version.gitVersion=$(call pinned,$(KUBERNETES)) \
 	-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36

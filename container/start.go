@@ -85,7 +85,7 @@ func (m *Manager) createTask(ctx context.Context, c *Container, pod *shim.Proces
 	if err != nil {
 		return err
 	}
-	req := task.CreateRequest{ID: c.ID, Rootfs: rootfs, Options: c.Pod.Handler.Options(ioOwner(c))}
+	req := task.CreateRequest{ID: c.ID, Rootfs: rootfs, Options: c.Pod.Handler.TaskOptions(ioOwner(c))}
 	if pod != nil {
 		req.Endpoint, req.EndpointVersion = pod.TaskEndpoint(), shim.TaskAPIVersion
 		req.Stdio = task.Stdio{Stdout: m.ioConfig(c).URI(), Terminal: c.Config.GetTty()}

@@ -251,6 +251,15 @@ func (h *Handler) Options(ioUID, ioGID uint32) any {
 	return &runtimeoptions.Options{TypeUrl: typeURL, ConfigPath: o.ConfigPath, ConfigBody: []byte(o.ConfigBody)}
 }
 
+// TaskOptions is the options message of a create request, nil where there is none: containerd takes
+// runc's options there only, and gives a shim those of the container's record instead.
+func (h *Handler) TaskOptions(ioUID, ioGID uint32) any {
+	if o, ok := h.Options(ioUID, ioGID).(*options.Options); ok {
+		return o
+	}
+	return nil
+}
+
 // takesRuncOptions says that a foreign shim is containerd's own for runc, by name or by
 // path, or one that is said to take the same options.
 func (h *Handler) takesRuncOptions() bool {

@@ -60,7 +60,7 @@ func (m *Manager) startInit(ctx context.Context, s *Sandbox) error {
 		return err
 	}
 	req := task.CreateRequest{
-		ID: s.ID, Options: s.Handler.Options(ioOwner(s)),
+		ID: s.ID, Options: s.Handler.TaskOptions(ioOwner(s)),
 		// In the bundle, since root of the pod's user namespace cannot pass the pod's directory.
 		Rootfs: []mount.Mount{{Type: "bind", Source: root, Options: []string{"rbind", "nosuid", "nodev"}}},
 	}
