@@ -25,6 +25,7 @@ func (d *Doctor) files(context.Context) ([]Finding, error) {
 		"shim socket":            d.Paths.Shims(),
 		"bundle":                 filepath.Join(d.Paths.ContainerdState(), engine.PodTasksDir, engine.Namespace),
 		"containerd bundle":      filepath.Join(d.Paths.ContainerdState(), tasks, engine.Namespace),
+		"network namespace":      d.Paths.NetworkNamespaces(),
 		"containerd bundle data": filepath.Join(d.Paths.ContainerdRoot(), tasks, engine.Namespace),
 	} {
 		entries, err := os.ReadDir(dir)
@@ -40,6 +41,9 @@ func (d *Doctor) files(context.Context) ([]Finding, error) {
 				continue
 			}
 			path := filepath.Join(dir, e.Name())
+			if !d.isOwn(path) {
+				continue // in a directory that others share
+			}
 			found = append(found, Finding{
 				Kind: kind, Name: path, ID: owner, order: orderFile,
 				fix: func(context.Context) error { return removeTree(path) },
@@ -62,10 +66,10 @@ func removeTree(path string) error {
 	return os.RemoveAll(path)
 }
 
-// mounts are those below the two directories whose path names an ID.
+// mounts are those below the two directories, and of pins, whose path names an ID.
 func (d *Doctor) mounts(context.Context) ([]Finding, error) {
 	all, err := mountinfo.GetMounts(func(i *mountinfo.Info) (skip, stop bool) {
-		return !d.inside(i.Mountpoint), false
+		return !d.inside(i.Mountpoint) && !d.isPin(i.Mountpoint), false
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the mount table: %w", err)

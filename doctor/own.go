@@ -32,7 +32,15 @@ func (d *Doctor) isOwn(path string) bool {
 			return true
 		}
 	}
-	return false
+	return d.isPin(path)
+}
+
+// pinPrefix begins the names of Berth's pins in the directory of network namespaces, which others share.
+const pinPrefix = "berth-"
+
+// isPin reports whether a path is the pin of a pod's network namespace.
+func (d *Doctor) isPin(path string) bool {
+	return strings.HasPrefix(path, filepath.Join(d.Paths.NetworkNamespaces(), pinPrefix))
 }
 
 // inside reports whether a path is in the state or root directory, whoever made it.

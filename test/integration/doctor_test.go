@@ -127,7 +127,11 @@ func TestDoctorExitCodes(t *testing.T) {
 		if err := os.MkdirAll(leftover, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if code, out := run(at...); code != 1 || !strings.Contains(out, leftover) {
+		pin := p.PublishedNetNS(strings.Repeat("ab", 32))
+		if err := os.WriteFile(pin, nil, 0o400); err != nil {
+			t.Fatal(err)
+		}
+		if code, out := run(at...); code != 1 || !strings.Contains(out, leftover) || !strings.Contains(out, pin) {
 			t.Errorf("a leftover: exit code %d\n%s", code, out)
 		}
 		if code, out := run(append(at, "--fix")...); code != 0 || !strings.Contains(out, leftover) {
