@@ -35,6 +35,9 @@ func (m *Manager) validate(config *runtimeapi.PodSandboxConfig, h *handler.Handl
 	case len(config.GetHostname()) > maxHostname:
 		return invalid("config.hostname %q has %d characters, the kernel takes %d", config.GetHostname(), len(config.GetHostname()), maxHostname)
 	}
+	if err := validateCounts(config); err != nil {
+		return err
+	}
 	if err := validateLines(config); err != nil {
 		return err
 	}

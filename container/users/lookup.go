@@ -3,7 +3,6 @@ package users
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 
 	"github.com/containerd/errdefs"
@@ -79,9 +78,10 @@ func (db *database) resolveGroup(name string) (uint32, error) {
 // additional are the supplementary groups: the primary group, then those of
 // the image unless the request is strict, then those of the request.
 func (db *database) additional(r Resolved, spec UserSpec) ([]uint32, error) {
-	gids := []uint32{r.GID}
+	gids, have := []uint32{r.GID}, map[uint32]bool{r.GID: true}
 	add := func(g uint32) {
-		if !slices.Contains(gids, g) {
+		if !have[g] {
+			have[g] = true
 			gids = append(gids, g)
 		}
 	}

@@ -27,6 +27,10 @@ const (
 	// Sysctls bounds the sysctls of a pod, in entries.
 	Sysctls = 1_000
 
+	// PortMappings bounds the port mappings of a pod, in entries. Each is compared with the others, and
+	// becomes several packet filter rules.
+	PortMappings = 8_192
+
 	// Capabilities bounds each list of capability names of a request, in entries.
 	Capabilities = 1_000
 
