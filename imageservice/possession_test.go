@@ -7,10 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/opencontainers/go-digest"
 )
 
 // parrot is a registry that claims to have everything of another one, and gives only what known
@@ -222,4 +224,47 @@ func withOtherConfig(t *testing.T, img v1.Image) v1.Image {
 	img, err = mutate.ConfigFile(img, cf)
 	check(t, err)
 	return img
+}
+
+// TestDiscardedLayers pulls other images of layers whose snapshots are all that is left of them.
+func TestDiscardedLayers(t *testing.T) {
+	owner, other := newRegistry(t), newRegistry(t)
+	img := imageOf(t, 43, 2, 300_000)
+	owner.push(t, "a:1", img)
+	owner.push(t, "b:1", withOtherConfig(t, img))
+	other.push(t, "c:1", img)
+	n := newNode(t, Options{DiscardUnpackedLayers: true})
+	n.mirror("owner.example", owner.URL)
+	n.mirror("other.example", other.URL)
+	gets := func(r *testRegistry, repo string) int {
+		sum := 0
+		for _, l := range layerDigests(t, img) {
+			sum += r.count("GET /v2/" + repo + "/blobs/" + l)
+		}
+		return sum
+	}
+	collected := func() {
+		t.Helper()
+		check(t, n.svc.collect(n.ctx))
+		for _, l := range layerDigests(t, img) {
+			if _, err := n.client.ContentStore().Info(n.ctx, digest.Digest(l)); !errdefs.IsNotFound(err) {
+				t.Fatalf("layer %s was not discarded: %v", l, err)
+			}
+		}
+	}
+	n.mustPull("owner.example/a:1")
+	collected()
+	// As after a restart: what is known is read from the store.
+	check(t, n.svc.Close())
+	n.svc = n.service(Options{DiscardUnpackedLayers: true})
+	checkFiles(t, n, n.mustPull("owner.example/b:1"), 2)
+	if got := gets(owner, "b"); got != 0 {
+		t.Errorf("%d layers downloaded, whose snapshots are here and which the registry gave", got)
+	}
+	collected()
+	checkFiles(t, n, n.mustPull("other.example/c:1"), 2)
+	if got := gets(other, "c"); got != 2 {
+		t.Errorf("%d layers downloaded from a registry that had to show them, want 2", got)
+	}
+	collected()
 }
