@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,11 +11,12 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/continuity/fs"
-	securejoin "github.com/cyphar/filepath-securejoin"
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 
+	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/engine"
+	"github.com/berth-run/berth/internal/inside"
 )
 
 // imageMounts lists the mounts of the request that are images (CRI Mount.image).
@@ -125,17 +127,29 @@ func (m *Manager) fillVolumes(ctx context.Context, n *creation) error {
 	defer m.dropView(ctx, key)
 	return mount.WithReadonlyTempMount(engine.Context(ctx), mounts, func(root string) error {
 		for _, v := range n.out.Volumes {
-			src, err := securejoin.SecureJoin(root, v.ContainerPath)
-			if err != nil {
-				return fmt.Errorf("the volume of the image at %s: %w", v.ContainerPath, err)
-			}
-			if st, err := os.Stat(src); err != nil || !st.IsDir() {
-				continue // the image has nothing there
-			}
-			if err := fs.CopyDir(v.HostPath, src); err != nil {
+			if err := fillVolume(root, v); err != nil {
 				return fmt.Errorf("fill the volume of the image at %s: %w", v.ContainerPath, err)
 			}
 		}
 		return nil
 	})
+}
+
+// fillVolume copies a directory of the image, if it has one at that path. Links on the way to it lead inside
+// the image, and what is copied is the directory that was opened.
+func fillVolume(root string, v spec.Volume) error {
+	top, err := inside.Top(root)
+	if err != nil {
+		return err
+	}
+	defer top.Close()
+	src, err := inside.InRoot(top, v.ContainerPath)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil // the image has nothing there
+	}
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	return fs.CopyDir(v.HostPath, fmt.Sprintf("/proc/self/fd/%d", src.Fd()))
 }

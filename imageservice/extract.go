@@ -3,12 +3,15 @@ package imageservice
 import (
 	"archive/tar"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/containerd/containerd/v2/pkg/archive"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // whiteout is what the names of files begin with that hide others, opaque that of a file which hides all
@@ -69,15 +72,27 @@ func (d layerDir) unpackTar(ctx context.Context, r io.Reader, i *implication, op
 		return err
 	}
 	defer files.close()
-	filter := files.filter
-	if i != nil {
-		filter = func(hdr *tar.Header) (bool, error) {
+	filter := func(hdr *tar.Header) (bool, error) {
+		if err := checkDepth(hdr); err != nil {
+			return false, err
+		}
+		if i != nil {
 			if err := i.see(hdr); err != nil {
 				return false, err
 			}
-			return files.filter(hdr)
 		}
+		return files.filter(hdr)
 	}
 	_, err = archive.Apply(ctx, d.path, stream, append(opts, archive.WithFilter(filter))...)
 	return err
+}
+
+// checkDepth refuses an entry whose names have more components than a layer may ask this node to walk.
+func checkDepth(hdr *tar.Header) error {
+	for _, name := range []string{hdr.Name, hdr.Linkname} {
+		if strings.Count(name, "/") >= budget.PathDepth {
+			return fmt.Errorf("the name of an entry has more than %d components, it begins with %.40q", budget.PathDepth, name)
+		}
+	}
+	return nil
 }

@@ -10,13 +10,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/continuity/fs"
-	"github.com/containerd/continuity/sysx"
-	"golang.org/x/sys/unix"
 )
 
 // impliedDirs are directories in which a layer has something, without an entry of their own: some tools
@@ -75,12 +72,8 @@ func (d *impliedDirs) complete(ctx context.Context, sn snapshots.Snapshotter, ke
 	if mounts, err = sn.View(ctx, view, parent); err != nil {
 		return fmt.Errorf("looking at what is below layer %s: %w", key, err)
 	}
-	below := lowerDirs(mounts)
-	for _, dir := range dirs {
-		if err = inherit(filepath.Join(layer.path, dir), dir, below); err != nil {
-			err = fmt.Errorf("completing directory /%s of layer %s: %w", dir, key, err)
-			break
-		}
+	if err = inherit(ctx, layer.path, dirs, lowerDirs(mounts)); err != nil {
+		err = fmt.Errorf("completing layer %s: %w", key, err)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -96,61 +89,6 @@ func lowerDirs(mounts []mount.Mount) []string {
 		return []string{m.Source}
 	}
 	return parentsIn(mounts[0].Options)
-}
-
-// inherit makes a directory look as the uppermost one of that name below, if there is one.
-func inherit(path, name string, below []string) error {
-	if info, err := os.Lstat(path); err != nil || !info.IsDir() {
-		return nil // replaced by a later entry, or never made
-	}
-	for _, root := range below {
-		from, err := fs.RootPath(root, name)
-		if err != nil {
-			return err
-		}
-		info, err := os.Lstat(from)
-		switch {
-		case errors.Is(err, unix.ENOENT):
-			continue
-		case errors.Is(err, unix.ENOTDIR), err == nil && !info.IsDir():
-			return nil // something else hides what is further below
-		case err != nil:
-			return err
-		}
-		return copyAttributes(path, from, info)
-	}
-	return nil
-}
-
-// copyAttributes copies what a directory has besides its entries and times.
-func copyAttributes(to, from string, info os.FileInfo) error {
-	st := info.Sys().(*syscall.Stat_t)
-	if err := os.Lchown(to, int(st.Uid), int(st.Gid)); err != nil {
-		return err
-	}
-	if err := os.Chmod(to, info.Mode()); err != nil { // after the change of owner, which takes bits from it
-		return err
-	}
-	names, err := sysx.LListxattr(from)
-	if errors.Is(err, unix.ENOTSUP) {
-		return nil
-	}
-	if err != nil {
-		return &os.PathError{Op: "listxattr", Path: from, Err: err}
-	}
-	for _, name := range names {
-		if strings.HasPrefix(name, "trusted.") { // overlayfs's
-			continue
-		}
-		value, err := sysx.LGetxattr(from, name)
-		if err == nil {
-			err = sysx.LSetxattr(to, name, value, 0)
-		}
-		if err != nil {
-			return &os.PathError{Op: "copying attribute " + name, Path: from, Err: err}
-		}
-	}
-	return nil
 }
 
 // implication finds out what a layer implies while it is unpacked.

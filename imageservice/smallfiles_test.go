@@ -121,8 +121,10 @@ func tree(t *testing.T, root string) []string {
 		}
 		attrs := make([]byte, 1024)
 		n, _ := unix.Llistxattr(path, attrs)
+		attrNames := strings.Split(strings.TrimRight(string(attrs[:max(n, 0)]), "\x00"), "\x00")
+		slices.Sort(attrNames)
 		out = append(out, fmt.Sprintf("%s %o %d:%d %d links, device %d, %s, [%s] %s", name, st.Mode, st.Uid, st.Gid,
-			st.Nlink, st.Rdev, times, strings.ReplaceAll(string(attrs[:max(n, 0)]), "\x00", ","), content))
+			st.Nlink, st.Rdev, times, strings.Join(attrNames, ","), content))
 		return nil
 	})
 	if err != nil {
