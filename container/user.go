@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"sync"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
@@ -14,38 +13,13 @@ import (
 	"github.com/berth-run/berth/container/users"
 	"github.com/berth-run/berth/engine"
 	"github.com/berth-run/berth/imageservice"
+	"github.com/berth-run/berth/internal/budget"
 	"github.com/berth-run/berth/sandbox"
 )
 
 // userFiles are the files that users and groups are looked up in. They belong to
-// the image, which never changes, so they are read once per image.
+// the image, which never changes, so what was read can be kept.
 var userFiles = []string{"/etc/passwd", "/etc/group"}
-
-// userCacheSize is how many images' files are kept.
-const userCacheSize = 256
-
-// userCache keeps the user files of images by image ID.
-type userCache struct {
-	mu      sync.Mutex
-	byImage map[string]cachedFS
-}
-
-type cachedFile struct {
-	content []byte
-	err     error
-}
-
-// cachedFS answers users.Lookup from memory.
-type cachedFS map[string]cachedFile
-
-// ReadFile implements users.FS.
-func (f cachedFS) ReadFile(path string, _ int64) ([]byte, error) {
-	file, ok := f[path]
-	if !ok {
-		return nil, fmt.Errorf("%s: %w", path, errdefs.ErrNotFound)
-	}
-	return file.content, file.err
-}
 
 // resolveUser finds the user and groups the container runs as.
 func (m *Manager) resolveUser(ctx context.Context, n *creation) (users.Resolved, error) {
@@ -53,31 +27,22 @@ func (m *Manager) resolveUser(ctx context.Context, n *creation) (users.Resolved,
 	if !users.NeedsFiles(want) {
 		return users.Lookup(nil, want)
 	}
-	files, err := m.userFilesOf(ctx, n.image, n.Snapshotter)
+	files, err := m.userFilesOf(ctx, n.image)
 	if err != nil {
 		return users.Resolved{}, fmt.Errorf("read the users of image %s: %w", n.image.Name(), err)
 	}
 	return users.Lookup(files, want)
 }
 
-func (m *Manager) userFilesOf(ctx context.Context, image *imageservice.Image, snapshotter string) (cachedFS, error) {
-	m.users.mu.Lock()
-	files, ok := m.users.byImage[image.ID]
-	m.users.mu.Unlock()
-	if ok {
+func (m *Manager) userFilesOf(ctx context.Context, image *imageservice.Image) (cachedFS, error) {
+	if files, ok := m.users.get(image.ID); ok {
 		return files, nil
 	}
 	files, err := m.readUserFiles(ctx, image)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		m.users.put(image.ID, files)
 	}
-	m.users.mu.Lock()
-	defer m.users.mu.Unlock()
-	if m.users.byImage == nil || len(m.users.byImage) >= userCacheSize {
-		m.users.byImage = map[string]cachedFS{}
-	}
-	m.users.byImage[image.ID] = files
-	return files, nil
+	return files, err
 }
 
 // readUserFiles reads the files from the image's layers, through a view that
@@ -125,7 +90,7 @@ func (m *Manager) readMounted(ctx context.Context, mounts []mount.Mount) (cached
 func read(root users.FS) (cachedFS, error) {
 	files := cachedFS{}
 	for _, path := range userFiles {
-		content, err := root.ReadFile(path, users.MaxFileSize)
+		content, err := root.ReadFile(path, budget.UserFile)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err) {
 			return nil, err
 		}

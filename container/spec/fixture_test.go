@@ -148,7 +148,7 @@ func input() Input {
 		CgroupsPath:  "/kubepods/pod1/c",
 		Host:         host(hostinfo.CgroupV2),
 		Runtime:      Runtime{Features: features()},
-		User:         users.Resolved{Home: "/root", AdditionalGIDs: []uint32{0}},
+		User:         users.Resolved{AdditionalGIDs: []uint32{0}},
 		Image: Image{Name: "registry.k8s.io/app:1", Config: ocispec.ImageConfig{
 			Entrypoint: []string{"/entry"}, Cmd: []string{"serve"}, Env: []string{"PATH=/app:/bin", "MODE=image"}, WorkingDir: "/app",
 		}},

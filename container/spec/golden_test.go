@@ -60,7 +60,7 @@ func cloneMessages(in Input) (*runtimeapi.ContainerConfig, *runtimeapi.PodSandbo
 
 // kubelet is what the kubelet sends for a hardened container.
 func kubelet(in *Input) {
-	in.User = users.Resolved{UID: 1000, GID: 3000, Home: "/home/app", AdditionalGIDs: []uint32{3000, 2000}}
+	in.User = users.Resolved{UID: 1000, GID: 3000, AdditionalGIDs: []uint32{3000, 2000}}
 	in.Config.Args = []string{"--port=80"}
 	in.Config.Envs = []*runtimeapi.KeyValue{{Key: "MODE", Value: []byte("request")}, {Key: "EXTRA", Value: []byte("a=b")}}
 	in.Config.StopSignal = runtimeapi.Signal_SIGNAL_SIGRTMINPLUS3

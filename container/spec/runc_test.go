@@ -119,7 +119,7 @@ func TestRunc(t *testing.T) {
 		},
 		"hardened": {
 			change: func(_ *testing.T, in *Input) {
-				in.User = users.Resolved{UID: 1000, GID: 2000, AdditionalGIDs: []uint32{2000, 3000}, Home: "/"}
+				in.User = users.Resolved{UID: 1000, GID: 2000, AdditionalGIDs: []uint32{2000, 3000}}
 				in.Config.Linux.Resources = &runtimeapi.LinuxContainerResources{OomScoreAdj: 800, MemoryLimitInBytes: 1 << 28, CpuShares: 100, CpuQuota: 50000, CpuPeriod: 100000,
 					HugepageLimits: []*runtimeapi.HugepageLimit{{PageSize: "2MB"}}}
 				*sc(in) = runtimeapi.LinuxContainerSecurityContext{NoNewPrivs: true, ReadonlyRootfs: true,

@@ -11,7 +11,8 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
-	"github.com/moby/sys/user"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 const (
@@ -19,124 +20,111 @@ const (
 	groupPath  = "/etc/group"
 )
 
-// MaxFileSize bounds, in bytes, what an image can make the daemon read of either file; a
-// hundred thousand users fit.
-const MaxFileSize = 16 << 20
-
-// database is the image's passwd and group file, each read at most once.
+// database is the image's passwd and group file. Each question reads a file once, from its first line to
+// its last: the cost of an answer grows with the size of the files, whatever stands in them.
 type database struct {
-	root          FS
-	passwd, group []byte
-	have          struct{ passwd, group bool }
+	root FS
 }
 
-// file reads path; a missing file is an empty one.
-func (db *database) file(path string, data *[]byte, have *bool) ([]byte, error) {
-	if *have || db.root == nil {
-		return *data, nil
+// entry is a line of either file that is not empty: its fields, cut at colons (passwd(5), group(5)).
+type entry [][]byte
+
+// field is the text of a field, empty where the line has no such field.
+func (e entry) field(n int) string {
+	if n >= len(e) {
+		return ""
 	}
-	read, err := db.root.ReadFile(path, MaxFileSize)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errdefs.IsNotFound(err) {
-		return nil, err
-	}
-	*data, *have = read, true
-	return read, nil
+	return string(e[n])
 }
 
-// findUser finds the first line with that name or, for a number, that UID.
-func (db *database) findUser(name string, id uint32, numeric bool) (Resolved, bool, error) {
-	data, err := db.file(passwdPath, &db.passwd, &db.have.passwd)
+// id is the number in a field; false where the field is missing or is no ID that the kernel has.
+func (e entry) id(n int) (uint32, bool) {
+	if n >= len(e) {
+		return 0, false
+	}
+	id, err := strconv.Atoi(string(e[n]))
+	return uint32(id), err == nil && id >= 0 && id < math.MaxUint32 // the last one means "no ID"
+}
+
+// scan calls visit for every line of a file until visit returns false. A missing file has no lines.
+func (db *database) scan(path string, visit func(entry) bool) error {
+	if db.root == nil {
+		return nil
+	}
+	data, err := db.root.ReadFile(path, budget.UserFile)
+	if errors.Is(err, fs.ErrNotExist) || errdefs.IsNotFound(err) {
+		return nil
+	}
 	if err != nil {
+		return err
+	}
+	for line := range bytes.Lines(data) {
+		line = bytes.TrimSpace(line)
+		if len(line) > budget.UserLine {
+			return fmt.Errorf("a line of %s is longer than %d bytes: %w", path, budget.UserLine, errdefs.ErrInvalidArgument)
+		}
+		if len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		if !visit(bytes.Split(line, []byte(":"))) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// findUser finds the first line with that name or, for a number, with that UID.
+func (db *database) findUser(name string, id uint32, numeric bool) (Resolved, bool, error) {
+	var found entry
+	err := db.scan(passwdPath, func(e entry) bool {
+		if numeric {
+			uid, ok := e.id(2)
+			if ok && uid == id && e.field(0) != "" {
+				found = e
+			}
+		} else if e.field(0) == name {
+			found = e
+		}
+		return found == nil
+	})
+	if found == nil || err != nil {
 		return Resolved{}, false, err
 	}
-	found, err := user.ParsePasswdFilter(bytes.NewReader(data), func(u user.User) bool {
-		if numeric {
-			return u.Uid == int(id) && u.Name != ""
-		}
-		return u.Name == name
-	})
-	if err != nil {
-		return Resolved{}, false, fmt.Errorf("parsing %s: %w: %w", passwdPath, err, errdefs.ErrInvalidArgument)
+	uid, okU := found.id(2)
+	gid, okG := found.id(3)
+	if !okU || !okG {
+		return Resolved{}, false, fmt.Errorf("the line of user %q in %s has no valid UID and GID: %w", found.field(0), passwdPath, errdefs.ErrInvalidArgument)
 	}
-	// The library reads what is not a number as 0, which here would mean root.
-	found = slices.DeleteFunc(found, func(u user.User) bool {
-		return numeric && !hasNumber(data, u.Name, 2, u.Uid)
-	})
-	if len(found) == 0 {
-		return Resolved{}, false, nil
-	}
-	u := found[0]
-	if !hasNumber(data, u.Name, 2, u.Uid) || !hasNumber(data, u.Name, 3, u.Gid) || !inRange(u.Uid) || !inRange(u.Gid) {
-		return Resolved{}, false, fmt.Errorf("the line of user %q in %s has no valid UID and GID: %w", u.Name, passwdPath, errdefs.ErrInvalidArgument)
-	}
-	home := u.Home
-	if !strings.HasPrefix(home, "/") {
-		home = "/"
-	}
-	return Resolved{UID: uint32(u.Uid), GID: uint32(u.Gid), Name: u.Name, Home: home}, true, nil
+	return Resolved{UID: uid, GID: gid, Name: found.field(0)}, true, nil
 }
 
 // findGroup finds the first group with that name.
-func (db *database) findGroup(name string) (uint32, bool, error) {
-	found, err := db.groups(func(g user.Group) bool { return g.Name == name })
-	if err != nil || len(found) == 0 {
-		return 0, false, err
+func (db *database) findGroup(name string) (gid uint32, found bool, err error) {
+	valid := false
+	err = db.scan(groupPath, func(e entry) bool {
+		if found = e.field(0) == name; found {
+			gid, valid = e.id(2)
+		}
+		return !found
+	})
+	if err == nil && found && !valid {
+		err = fmt.Errorf("the line of group %q in %s has no valid GID: %w", name, groupPath, errdefs.ErrInvalidArgument)
 	}
-	g := found[0]
-	if !hasNumber(db.group, g.Name, 2, g.Gid) || !inRange(g.Gid) {
-		return 0, false, fmt.Errorf("the line of group %q in %s has no valid GID: %w", name, groupPath, errdefs.ErrInvalidArgument)
-	}
-	return uint32(g.Gid), true, nil
+	return gid, found && err == nil, err
 }
 
-// groupsOf are the GIDs of all groups that list the user. Lines without a
-// valid GID give no group.
+// groupsOf are the GIDs of all groups that list the user, in the order of the file and each once.
+// Lines without a valid GID give no group.
 func (db *database) groupsOf(name string) ([]uint32, error) {
-	found, err := db.groups(func(g user.Group) bool { return slices.Contains(g.List, name) })
-	if err != nil {
-		return nil, err
-	}
 	var gids []uint32
-	for _, g := range found {
-		if hasNumber(db.group, g.Name, 2, g.Gid) && inRange(g.Gid) {
-			gids = append(gids, uint32(g.Gid))
+	seen := map[uint32]bool{}
+	err := db.scan(groupPath, func(e entry) bool {
+		gid, ok := e.id(2)
+		if ok && !seen[gid] && slices.Contains(strings.Split(e.field(3), ","), name) {
+			seen[gid] = true
+			gids = append(gids, gid)
 		}
-	}
-	return gids, nil
-}
-
-func (db *database) groups(filter func(user.Group) bool) ([]user.Group, error) {
-	data, err := db.file(groupPath, &db.group, &db.have.group)
-	if err != nil {
-		return nil, err
-	}
-	found, err := user.ParseGroupFilter(bytes.NewReader(data), filter)
-	if err != nil {
-		return nil, fmt.Errorf("parsing %s: %w: %w", groupPath, err, errdefs.ErrInvalidArgument)
-	}
-	return found, nil
-}
-
-// hasNumber is true where the first line of that name has the number in that
-// column. The library answers 0 for anything that is not a number; only for 0
-// is it worth a look.
-func hasNumber(data []byte, name string, column, number int) bool {
-	if number != 0 {
 		return true
-	}
-	for line := range bytes.Lines(data) {
-		fields := strings.Split(string(bytes.TrimSpace(line)), ":")
-		if fields[0] != name {
-			continue
-		}
-		if len(fields) <= column {
-			return false
-		}
-		_, err := strconv.Atoi(fields[column])
-		return err == nil
-	}
-	return false
+	})
+	return gids, err
 }
-
-// inRange is true for IDs that the kernel has; the last one means "no ID".
-func inRange(id int) bool { return id >= 0 && id < math.MaxUint32 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // maxRequestID is the largest UID or GID that a request or an image may name
@@ -34,7 +36,7 @@ func Lookup(root FS, spec UserSpec) (Resolved, error) {
 	return r, nil
 }
 
-// resolveUser resolves UID, primary group and home directory.
+// resolveUser resolves UID and primary group.
 func (db *database) resolveUser(spec UserSpec) (Resolved, error) {
 	name := spec.User
 	if name == "" && !spec.UserMustBeName {
@@ -48,7 +50,7 @@ func (db *database) resolveUser(spec UserSpec) (Resolved, error) {
 		return Resolved{}, err
 	}
 	if numeric && spec.Strict && spec.Group != "" && db.root == nil {
-		return Resolved{UID: id, Home: "/"}, nil
+		return Resolved{UID: id}, nil
 	}
 	u, found, err := db.findUser(name, id, numeric)
 	switch {
@@ -57,7 +59,7 @@ func (db *database) resolveUser(spec UserSpec) (Resolved, error) {
 	case found:
 		return u, nil
 	case numeric:
-		return Resolved{UID: id, Home: "/"}, nil
+		return Resolved{UID: id}, nil
 	}
 	return Resolved{}, fmt.Errorf("the image has no such user in %s; use one that it has, or a numeric UID: %w", passwdPath, errdefs.ErrNotFound)
 }
@@ -99,6 +101,9 @@ func (db *database) additional(r Resolved, spec UserSpec) ([]uint32, error) {
 			return nil, fmt.Errorf("supplemental group %d is not between 0 and %d: %w", g, maxRequestID, errdefs.ErrInvalidArgument)
 		}
 		add(uint32(g))
+	}
+	if len(gids) > budget.Groups {
+		return nil, fmt.Errorf("%d groups are more than the %d that a process can have: %w", len(gids), budget.Groups, errdefs.ErrInvalidArgument)
 	}
 	return gids, nil
 }

@@ -1,12 +1,15 @@
 package users
 
 import (
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/berth-run/berth/internal/budget"
 )
 
 // files is a root filesystem for tests.
@@ -50,29 +53,29 @@ func TestLookup(t *testing.T) {
 		want  Resolved
 		check func(error) bool
 	}{
-		{name: "empty is root", root: image, want: Resolved{Name: "root", Home: "/root", AdditionalGIDs: []uint32{0, 10}}},
+		{name: "empty is root", root: image, want: Resolved{Name: "root", AdditionalGIDs: []uint32{0, 10}}},
 		{name: "name", root: image, spec: UserSpec{User: "app"},
-			want: Resolved{UID: 1000, GID: 1001, Name: "app", Home: "/home/app", AdditionalGIDs: []uint32{1001, 10, 44}}},
+			want: Resolved{UID: 1000, GID: 1001, Name: "app", AdditionalGIDs: []uint32{1001, 10, 44}}},
 		{name: "number finds its name and groups", root: image, spec: UserSpec{User: "1000"},
-			want: Resolved{UID: 1000, GID: 1001, Name: "app", Home: "/home/app", AdditionalGIDs: []uint32{1001, 10, 44}}},
+			want: Resolved{UID: 1000, GID: 1001, Name: "app", AdditionalGIDs: []uint32{1001, 10, 44}}},
 		{name: "strict leaves the image's groups out", root: image, spec: UserSpec{User: "app", Strict: true, SupplementalGroups: []int64{5000, 1001}},
-			want: Resolved{UID: 1000, GID: 1001, Name: "app", Home: "/home/app", AdditionalGIDs: []uint32{1001, 5000}}},
+			want: Resolved{UID: 1000, GID: 1001, Name: "app", AdditionalGIDs: []uint32{1001, 5000}}},
 		{name: "merge adds the request's groups once", root: image, spec: UserSpec{User: "app", SupplementalGroups: []int64{44, 5000, 5000}},
-			want: Resolved{UID: 1000, GID: 1001, Name: "app", Home: "/home/app", AdditionalGIDs: []uint32{1001, 10, 44, 5000}}},
+			want: Resolved{UID: 1000, GID: 1001, Name: "app", AdditionalGIDs: []uint32{1001, 10, 44, 5000}}},
 		{name: "group by name", root: image, spec: UserSpec{User: "app", Group: "video"},
-			want: Resolved{UID: 1000, GID: 44, Name: "app", Home: "/home/app", AdditionalGIDs: []uint32{44, 10}}},
+			want: Resolved{UID: 1000, GID: 44, Name: "app", AdditionalGIDs: []uint32{44, 10}}},
 		{name: "group by number", root: image, spec: UserSpec{User: "0", Group: "4711"},
-			want: Resolved{GID: 4711, Name: "root", Home: "/root", AdditionalGIDs: []uint32{4711, 10}}},
+			want: Resolved{GID: 4711, Name: "root", AdditionalGIDs: []uint32{4711, 10}}},
 		{name: "unlisted number", root: image, spec: UserSpec{User: "4242"},
-			want: Resolved{UID: 4242, Home: "/", AdditionalGIDs: []uint32{0}}},
+			want: Resolved{UID: 4242, AdditionalGIDs: []uint32{0}}},
 		{name: "relative home", root: image, spec: UserSpec{User: "daemon"},
-			want: Resolved{UID: 1, GID: 1, Name: "daemon", Home: "/", AdditionalGIDs: []uint32{1}}},
+			want: Resolved{UID: 1, GID: 1, Name: "daemon", AdditionalGIDs: []uint32{1}}},
 		{name: "no files", root: files{}, spec: UserSpec{User: "12", Group: "13"},
-			want: Resolved{UID: 12, GID: 13, Home: "/", AdditionalGIDs: []uint32{13}}},
+			want: Resolved{UID: 12, GID: 13, AdditionalGIDs: []uint32{13}}},
 		{name: "no root needed", spec: UserSpec{User: "12", Group: "13", Strict: true, SupplementalGroups: []int64{14}},
-			want: Resolved{UID: 12, GID: 13, Home: "/", AdditionalGIDs: []uint32{13, 14}}},
+			want: Resolved{UID: 12, GID: 13, AdditionalGIDs: []uint32{13, 14}}},
 		{name: "a name of digits where a name is asked for", root: image, spec: UserSpec{User: "1000", UserMustBeName: true},
-			want: Resolved{UID: 77, GID: 78, Name: "1000", Home: "/odd", AdditionalGIDs: []uint32{78}}},
+			want: Resolved{UID: 77, GID: 78, Name: "1000", AdditionalGIDs: []uint32{78}}},
 
 		{name: "unknown name", root: image, spec: UserSpec{User: "nosuch", Image: "docker.io/library/x"}, check: errdefs.IsNotFound},
 		{name: "unknown name without files", root: files{}, spec: UserSpec{User: "root"}, check: errdefs.IsNotFound},
@@ -89,7 +92,7 @@ func TestLookup(t *testing.T) {
 		{name: "2^64 is not root", root: image, spec: UserSpec{User: "18446744073709551616"}, check: errdefs.IsInvalidArgument},
 		{name: "group out of range", root: image, spec: UserSpec{Group: "4294967296"}, check: errdefs.IsInvalidArgument},
 		{name: "supplemental group out of range", root: image, spec: UserSpec{SupplementalGroups: []int64{-5}}, check: errdefs.IsInvalidArgument},
-		{name: "line too long", root: files{passwdPath: strings.Repeat("x", 1<<17)}, spec: UserSpec{User: "app"}, check: errdefs.IsInvalidArgument},
+		{name: "line too long", root: files{passwdPath: strings.Repeat("x", budget.UserLine+1)}, spec: UserSpec{User: "app"}, check: errdefs.IsInvalidArgument},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := Lookup(c.root, c.spec)
@@ -109,7 +112,7 @@ func TestLookup(t *testing.T) {
 				t.Errorf("groups: got %v, want %v", got.AdditionalGIDs, c.want.AdditionalGIDs)
 			}
 			got.AdditionalGIDs, c.want.AdditionalGIDs = nil, nil
-			if got.UID != c.want.UID || got.GID != c.want.GID || got.Name != c.want.Name || got.Home != c.want.Home {
+			if got.UID != c.want.UID || got.GID != c.want.GID || got.Name != c.want.Name {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 		})
@@ -159,8 +162,34 @@ func FuzzLookup(f *testing.F) {
 				t.Fatalf("%q became root from %q", name, passwd)
 			}
 		}
-		if len(r.AdditionalGIDs) == 0 || r.AdditionalGIDs[0] != r.GID || !strings.HasPrefix(r.Home, "/") {
+		if len(r.AdditionalGIDs) == 0 || r.AdditionalGIDs[0] != r.GID {
 			t.Fatalf("incomplete: %+v", r)
 		}
 	})
+}
+
+// TestManyLines: what a file holds cannot make an answer cost more than reading it. The groups have GID 0, which
+// needs a second look where a parser takes what is no number for 0.
+func TestManyLines(t *testing.T) {
+	const lines = 400_000
+	image := files{
+		passwdPath: strings.Repeat("root:x:0:0:::\n", lines) + "app:x:1000:1000:::\n",
+		groupPath:  strings.Repeat("g:x:0:app\n", lines) + "last:x:77:app\n",
+	}
+	got, err := Lookup(image, UserSpec{User: "app"})
+	if err != nil || got.UID != 1000 || !slices.Equal(got.AdditionalGIDs, []uint32{1000, 0, 77}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// TestManyGroups: a user is in no more groups than a process can have.
+func TestManyGroups(t *testing.T) {
+	var lines strings.Builder
+	for gid := range budget.Groups + 1 {
+		fmt.Fprintf(&lines, "g:x:%d:app\n", gid+1)
+	}
+	image := files{passwdPath: "app:x:1:1:::\n", groupPath: lines.String()}
+	if _, err := Lookup(image, UserSpec{User: "app"}); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("got %v", err)
+	}
 }

@@ -36,8 +36,6 @@ type Resolved struct {
 	AdditionalGIDs []uint32
 	// Name is the user's name in the image, empty if it has none.
 	Name string
-	// Home is the user's home directory in the image, "/" if it has none.
-	Home string
 }
 
 // FS is a root filesystem that files can be read from.

@@ -37,7 +37,8 @@ const (
 	// HiddenPaths bounds masked_paths and readonly_paths, in entries of each.
 	HiddenPaths = 10_000
 
-	// Groups bounds supplemental_groups, in entries: what the kernel takes (NGROUPS_MAX).
+	// Groups bounds supplemental_groups, in entries, and the groups of a process together with those that its
+	// image gives it: what the kernel takes (NGROUPS_MAX).
 	Groups = 65_536
 
 	// Notes bounds what a container's or pod's verbose status says was ignored, in sentences.
