@@ -55,6 +55,14 @@ func TestAccepted(t *testing.T) {
 		"several mounts at a place": {func(in *Input) {
 			in.Config.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x/", HostPath: "/vol"}, {ContainerPath: "x", HostPath: "/vol/deep"}}
 		}, "last one counts", mounted("/x", "/vol/deep")},
+		"unknown propagation": {func(in *Input) {
+			in.Config.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x", HostPath: "/vol", Propagation: 9}}
+		}, "Propagation 9", mounted("/x", "/vol")},
+		"relative path of a device": {func(in *Input) {
+			in.Config.Devices = []*runtimeapi.Device{{HostPath: "/dev/kvm", ContainerPath: "dev/x"}}
+		}, "", func(o *Output) bool {
+			return len(o.Spec.Linux.Devices) == 1 && o.Spec.Linux.Devices[0].Path == "/dev/x"
+		}},
 		"missing host path": {func(in *Input) {
 			in.Config.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x", HostPath: "/no/such"}}
 		}, "", func(o *Output) bool { return slices.Equal(o.Directories, []string{"/no/such"}) }},

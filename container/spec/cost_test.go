@@ -74,7 +74,8 @@ func (anyCDI) InjectDevices(*specs.Spec, ...string) ([]string, error) { return n
 
 // TestCostIsLinear builds with lists of a quarter of their bound, and of all of it: four times the
 // input may cost ten times as much, where quadratic work would cost sixteen times. The best of three
-// counts, and what costs nothing to speak of is not compared.
+// counts, and what costs less than any quadratic work on so many entries is not compared: a collection of
+// garbage at the wrong moment is no such work.
 func TestCostIsLinear(t *testing.T) {
 	cost := func(t *testing.T, fill func(*Input, int), n int) time.Duration {
 		best := time.Hour
@@ -91,7 +92,7 @@ func TestCostIsLinear(t *testing.T) {
 	for name, l := range lists {
 		t.Run(name, func(t *testing.T) {
 			few, many := cost(t, l.fill, l.most/4), cost(t, l.fill, l.most)
-			if many > 50*time.Millisecond && many > 10*few {
+			if many > 200*time.Millisecond && many > 10*few {
 				t.Errorf("%d entries cost %v, %d cost %v", l.most/4, few, l.most, many)
 			}
 		})

@@ -126,6 +126,9 @@ func (b *builder) propagation(source string, m *runtimeapi.Mount) (string, error
 		}
 		return "rslave", nil
 	}
+	if m.GetPropagation() != runtimeapi.MountPropagation_PROPAGATION_PRIVATE {
+		b.warn("Propagation %d of the mount at %s is unknown and ignored: the mount is private.", m.GetPropagation(), m.GetContainerPath())
+	}
 	return "rprivate", nil
 }
 
@@ -202,8 +205,6 @@ func validateMount(m *runtimeapi.Mount) error {
 		return invalid("recursive_read_only needs readonly")
 	case m.GetRecursiveReadOnly() && m.GetPropagation() != runtimeapi.MountPropagation_PROPAGATION_PRIVATE:
 		return invalid("recursive_read_only needs private propagation, not %s", m.GetPropagation())
-	case runtimeapi.MountPropagation_name[int32(m.GetPropagation())] == "":
-		return invalid("unknown propagation %d", m.GetPropagation())
 	}
 	for _, o := range m.GetMountOptions() {
 		if !slices.Contains(bindOptions, o) {

@@ -56,7 +56,6 @@ func TestValidate(t *testing.T) {
 		"absolute sub path":           {mount(&runtimeapi.Mount{Image: image, ImageSubPath: "/a"}), "image_sub_path"},
 		"rro that is rw":              {mount(&runtimeapi.Mount{HostPath: "/vol", RecursiveReadOnly: true}), "recursive_read_only"},
 		"rro that propagates":         {mount(&runtimeapi.Mount{HostPath: "/vol", Readonly: true, RecursiveReadOnly: true, Propagation: 1}), "propagation"},
-		"unknown propagation":         {mount(&runtimeapi.Mount{HostPath: "/vol", Propagation: 9}), "propagation"},
 		"option that makes it rw":     {mount(&runtimeapi.Mount{HostPath: "/vol", Readonly: true, MountOptions: []string{"rw"}}), "mount option"},
 		"option that makes it shared": {mount(&runtimeapi.Mount{HostPath: "/vol", MountOptions: []string{"rshared"}}), "mount option"},
 		"relative device":             {func(in *Input) { in.Config.Devices = []*runtimeapi.Device{{HostPath: "kvm"}} }, "devices[0]"},
