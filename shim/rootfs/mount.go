@@ -99,26 +99,32 @@ func mountData(source, target, kind string, flags uintptr, data []string) error 
 	return inDir(dir, func() error { return unix.Mount(source, target, kind, flags, short) })
 }
 
-// shorten takes the directory that all lower directories are below out of an overlay's options.
+// shorten takes the directory that all lower directories are below out of an overlay's options. dir is
+// empty where they have none in common, or where what is left of one would be another directory: an
+// absolute path, or nothing; and where there are several lists, of which the kernel takes the last.
 func shorten(data []string) (dir, short string) {
-	for _, o := range data {
-		if list, ok := strings.CutPrefix(o, lowerOption); ok {
-			dirs := strings.Split(list, ":")
-			dir = common(dirs)
-			if dir == "" {
+	options := make([]string, len(data))
+	for i, o := range data {
+		options[i] = o
+		list, ok := strings.CutPrefix(o, lowerOption)
+		if !ok {
+			continue
+		}
+		dirs := strings.Split(list, ":")
+		if dir != "" {
+			return "", ""
+		}
+		if dir = common(dirs); dir == "" {
+			return "", ""
+		}
+		for i, d := range dirs {
+			if dirs[i] = strings.TrimPrefix(d, dir); dirs[i] == "" || dirs[i][0] == '/' {
 				return "", ""
 			}
-			for i, d := range dirs {
-				dirs[i] = strings.TrimPrefix(d, dir)
-			}
-			o = lowerOption + strings.Join(dirs, ":")
 		}
-		if short != "" {
-			short += ","
-		}
-		short += o
+		options[i] = lowerOption + strings.Join(dirs, ":")
 	}
-	return dir, short
+	return dir, strings.Join(options, ",")
 }
 
 // common is the longest directory, with its closing slash, that all paths are below.
