@@ -55,6 +55,13 @@ func TestAccepted(t *testing.T) {
 		"several mounts at a place": {func(in *Input) {
 			in.Config.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x/", HostPath: "/vol"}, {ContainerPath: "x", HostPath: "/vol/deep"}}
 		}, "last one counts", mounted("/x", "/vol/deep")},
+		"network of its own": {func(in *Input) {
+			sc(in).NamespaceOptions = &runtimeapi.NamespaceOption{Network: runtimeapi.NamespaceMode_CONTAINER, Pid: runtimeapi.NamespaceMode_CONTAINER}
+		}, "network CONTAINER", func(o *Output) bool {
+			return slices.ContainsFunc(o.Spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+				return n.Type == specs.NetworkNamespace && n.Path == "/run/berth/pods/a/ns/net"
+			})
+		}},
 		"unknown propagation": {func(in *Input) {
 			in.Config.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x", HostPath: "/vol", Propagation: 9}}
 		}, "Propagation 9", mounted("/x", "/vol")},

@@ -128,10 +128,6 @@ func validateNamespaces(c *runtimeapi.ContainerConfig, pod *runtimeapi.PodSandbo
 	}
 	o := c.GetLinux().GetSecurityContext().GetNamespaceOptions()
 	switch {
-	case o.GetNetwork() == runtimeapi.NamespaceMode_CONTAINER || o.GetNetwork() == runtimeapi.NamespaceMode_TARGET:
-		return invalid("namespace_options.network %s is not supported, only POD and NODE", o.GetNetwork())
-	case o.GetIpc() == runtimeapi.NamespaceMode_CONTAINER || o.GetIpc() == runtimeapi.NamespaceMode_TARGET:
-		return invalid("namespace_options.ipc %s is not supported, only POD and NODE", o.GetIpc())
 	case o.GetPid() == runtimeapi.NamespaceMode_TARGET && o.GetTargetId() == "":
 		return invalid("namespace_options.pid TARGET needs target_id")
 	case runtimeapi.NamespaceMode_name[int32(o.GetPid())] == "":

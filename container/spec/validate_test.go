@@ -70,12 +70,6 @@ func TestValidate(t *testing.T) {
 		"AppArmor without a name": {func(in *Input) {
 			sc(in).Apparmor = &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Localhost}
 		}, "apparmor"},
-		"own network": {func(in *Input) {
-			sc(in).NamespaceOptions = &runtimeapi.NamespaceOption{Network: runtimeapi.NamespaceMode_CONTAINER}
-		}, "network"},
-		"own IPC": {func(in *Input) {
-			sc(in).NamespaceOptions = &runtimeapi.NamespaceOption{Ipc: runtimeapi.NamespaceMode_TARGET}
-		}, "ipc"},
 		"target without ID": {func(in *Input) {
 			sc(in).NamespaceOptions = &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_TARGET}
 		}, "target_id"},
