@@ -11,7 +11,7 @@ import (
 const (
 	// sysfs is where the sysfs of a network namespace is mounted, beside the pins.
 	sysfs Kind = "sys"
-	// mqueue is where the message queues of an IPC namespace are mounted for a moment.
+	// mqueue is where the message queues of an IPC namespace are mounted.
 	mqueue Kind = "mqueue"
 )
 
@@ -45,7 +45,8 @@ func keepSysfs(dir string) error {
 }
 
 // ownQueues gives /dev/mqueue to root of the user namespace: whoever makes an IPC namespace owns
-// it otherwise, the host's root, who is nobody there.
+// it otherwise, the host's root, who is nobody there. They stay mounted, since to unmount takes
+// milliseconds; the mount does not keep the namespace alive.
 func ownQueues(spec Spec) error {
 	uid, gid := rootOf(spec.User.UIDs), rootOf(spec.User.GIDs)
 	if uid < 0 || gid < 0 {
@@ -60,10 +61,10 @@ func ownQueues(spec Spec) error {
 		return os.Remove(at) // this kernel has no message queues
 	}
 	if err == nil {
-		err = errors.Join(os.Chown(at, uid, gid), unmountAll(at))
+		err = os.Chown(at, uid, gid)
 	}
 	if err != nil {
 		return fmt.Errorf("give the message queues to the pod's root: %w", err)
 	}
-	return os.Remove(at)
+	return nil
 }
