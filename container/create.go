@@ -46,13 +46,22 @@ func (m *Manager) Create(ctx context.Context, podID string, config *runtimeapi.C
 		if id, err := m.existing(ctx, pod, config); id != "" || err != nil {
 			return id, err
 		}
-		call.SetStage("waiting for a turn")
-		release, err := m.slot(ctx)
+		if err := m.attemptAllowed(pod, config); err != nil {
+			return "", err
+		}
+		// Looks at the paths of mounts and reads the image's users: that may wait for a file system, and so
+		// comes before the turn.
+		call.SetStage("preparing")
+		n, err := m.prepare(ctx, pod, config)
+		if err != nil {
+			return "", fmt.Errorf("container %q of %s: %w", config.GetMetadata().GetName(), podName(pod), err)
+		}
+		giveBack, err := m.turn(ctx, call)
 		if err != nil {
 			return "", err
 		}
-		defer release()
-		return m.create(ctx, pod, config, call)
+		defer giveBack()
+		return m.create(ctx, n, call)
 	})
 }
 
@@ -104,11 +113,7 @@ func (m *Manager) existing(ctx context.Context, pod *sandbox.Sandbox, config *ru
 	return c.ID, nil
 }
 
-func (m *Manager) create(ctx context.Context, pod *sandbox.Sandbox, config *runtimeapi.ContainerConfig, call *flight.Call) (string, error) {
-	n, err := m.prepare(ctx, pod, config)
-	if err != nil {
-		return "", fmt.Errorf("container %q of %s: %w", config.GetMetadata().GetName(), podName(pod), err)
-	}
+func (m *Manager) create(ctx context.Context, n *creation, call *flight.Call) (string, error) {
 	// Whoever stops or removes the pod waits for its containers, and so for this one. A
 	// pod that is stopped before it is known to have this one does not get it.
 	done, err := n.acquire(ctx)
@@ -117,9 +122,9 @@ func (m *Manager) create(ctx context.Context, pod *sandbox.Sandbox, config *runt
 	}
 	defer done()
 	m.add(n.Container)
-	if !pod.Ready() {
+	if !n.Pod.Ready() {
 		m.forget(n.Container)
-		return "", precondition("pod sandbox %s is not ready any more, no container can be made in it", pod.ID)
+		return "", precondition("pod sandbox %s is not ready any more, no container can be made in it", n.Pod.ID)
 	}
 	if err := m.planOf("CreateContainer", m.createPlan(n), call.SetStage).Up(ctx); err != nil {
 		m.settleFailed(ctx, n.Container, err)

@@ -21,6 +21,7 @@ import (
 	"github.com/berth-run/berth/imageservice"
 	"github.com/berth-run/berth/index"
 	"github.com/berth-run/berth/internal/budget"
+	"github.com/berth-run/berth/internal/turns"
 	"github.com/berth-run/berth/sandbox"
 	"github.com/berth-run/berth/steps"
 	"github.com/berth-run/berth/task"
@@ -59,8 +60,9 @@ type Manager struct {
 
 	all     *index.Index[*Container]
 	flights flight.Group
-	slots   chan struct{}
+	turns   *turns.Turns // of those that create or start a container
 	users   userCache
+	claims  claims
 	primer  *cgroup.Primer
 	outputs *outputRoom // of all ExecSync calls
 
@@ -87,10 +89,8 @@ func New(o Options) *Manager {
 		byPod:   map[string]map[string]*Container{},
 		began:   time.Now(),
 		primer:  o.Cgroups.NewPrimer(),
+		turns:   turns.New(o.Config.Container.MaxConcurrentStarts),
 		outputs: newOutputRoom(budget.ExecOutputs),
-	}
-	if n := o.Config.Container.MaxConcurrentStarts; n > 0 {
-		m.slots = make(chan struct{}, n)
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
@@ -177,17 +177,14 @@ func (m *Manager) bounded(ctx context.Context) (context.Context, context.CancelF
 	return context.WithTimeout(context.WithoutCancel(ctx), m.Config.Pod.OperationTimeout.Duration)
 }
 
-// slot waits for the right to create or start a container.
-func (m *Manager) slot(ctx context.Context) (release func(), err error) {
-	if m.slots == nil {
-		return func() {}, nil
+// turn waits for the right to create or start a container.
+func (m *Manager) turn(ctx context.Context, call *flight.Call) (giveBack func(), err error) {
+	call.SetStage("waiting for a turn")
+	giveBack, err = m.turns.Take(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("wait for a turn to start the container: %w", err)
 	}
-	select {
-	case m.slots <- struct{}{}:
-		return func() { <-m.slots }, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for a turn to start the container: %w", ctx.Err())
-	}
+	return giveBack, nil
 }
 
 // save writes the record as it is in memory after change, and with it the OCI spec

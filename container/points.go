@@ -11,7 +11,7 @@ func Failpoints() []string {
 	m, c := &Manager{}, &Container{}
 	return slices.Concat(
 		steps.Points("CreateContainer", m.createPlan(&creation{Container: c}), false),
-		steps.Points("StartContainer", m.startPlan(c), false),
+		steps.Points("StartContainer", m.startPlan(c, nil), false),
 		steps.Points("StopContainer", m.stopPlan(c, nil, nil), false),
 		steps.Points("RemoveContainer", m.removePlan(c), true),
 		steps.Points("ContainerExit", m.exitPlan(c), false),

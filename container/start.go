@@ -27,12 +27,11 @@ func (m *Manager) Start(ctx context.Context, id string) error {
 	_, err = m.flights.Do(ctx, "start/"+c.ID, "StartContainer of "+c.Name(), func(ctx context.Context, call *flight.Call) (string, error) {
 		ctx, cancel := m.bounded(ctx)
 		defer cancel()
-		call.SetStage("waiting for a turn")
-		release, err := m.slot(ctx)
+		giveBack, err := m.turn(ctx, call)
 		if err != nil {
 			return "", err
 		}
-		defer release()
+		defer giveBack()
 		done, err := c.acquire(ctx)
 		if err != nil {
 			return "", err
@@ -40,6 +39,9 @@ func (m *Manager) Start(ctx context.Context, id string) error {
 		defer done()
 		if _, err := m.Get(c.ID); err != nil {
 			return "", err // removed while this waited
+		}
+		if call.Waiting() == 0 {
+			return "", errNobodyWaits
 		}
 		return c.ID, m.start(ctx, c, call)
 	})
@@ -58,7 +60,7 @@ func (m *Manager) start(ctx context.Context, c *Container, call *flight.Call) er
 	}
 	defer m.primer.Hold()()
 	c.set(func() { c.exited, c.cleaned = make(chan struct{}), make(chan struct{}) })
-	if err := m.planOf("StartContainer", m.startPlan(c), call.SetStage).Up(ctx); err != nil {
+	if err := m.planOf("StartContainer", m.startPlan(c, call), call.SetStage).Up(ctx); err != nil {
 		m.failStart(c, err)
 		return fmt.Errorf("%s: %w", c.Name(), classify(err))
 	}
@@ -66,7 +68,7 @@ func (m *Manager) start(ctx context.Context, c *Container, call *flight.Call) er
 }
 
 // startPlan is what turns a created container into a running one.
-func (m *Manager) startPlan(c *Container) steps.Node {
+func (m *Manager) startPlan(c *Container, call *flight.Call) steps.Node {
 	n := &creation{Container: c}
 	var pod *shim.Process
 	return steps.Seq{
@@ -76,7 +78,7 @@ func (m *Manager) startPlan(c *Container) steps.Node {
 		}, nil),
 		n.step("streams", func(ctx context.Context) error { return m.openForeign(ctx, c) }, m.closeForeign),
 		n.step("create", func(ctx context.Context) error { return m.createTask(ctx, c, pod) }, m.reapTask),
-		n.step("start", func(ctx context.Context) error { return m.startTask(ctx, c) }, nil),
+		n.step("start", func(ctx context.Context) error { return m.startAlone(ctx, c, call, pod) }, nil),
 	}
 }
 

@@ -23,6 +23,7 @@ type Call struct {
 	what    string
 	started time.Time
 	stage   atomic.Pointer[string]
+	waiting atomic.Int64
 	done    chan struct{}
 	id      string
 	err     error
@@ -38,6 +39,9 @@ func (c *Call) Stage() string {
 	}
 	return ""
 }
+
+// Waiting is how many callers wait for the call now: 0 once all have given up. Another may come at any time.
+func (c *Call) Waiting() int { return int(c.waiting.Load()) }
 
 // Age is how long the call has been under way.
 func (c *Call) Age() time.Duration { return time.Since(c.started) }
@@ -62,9 +66,14 @@ func (g *Group) Do(ctx context.Context, key, what string, fn func(context.Contex
 		}
 		c = &Call{what: what, started: time.Now(), done: make(chan struct{})}
 		g.calls[key] = c
+		c.waiting.Add(1)
 		go g.run(context.WithoutCancel(ctx), key, what, c, fn)
 	}
+	if running {
+		c.waiting.Add(1)
+	}
 	g.mu.Unlock()
+	defer c.waiting.Add(-1)
 
 	select {
 	case <-c.done:

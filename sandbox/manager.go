@@ -18,6 +18,7 @@ import (
 	"github.com/berth-run/berth/flight"
 	"github.com/berth-run/berth/handler"
 	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/turns"
 	"github.com/berth-run/berth/shim"
 	"github.com/berth-run/berth/steps"
 	"github.com/berth-run/berth/task"
@@ -70,9 +71,9 @@ type Manager struct {
 
 	pods    *index.Index[*Sandbox]
 	flights flight.Group
-	// slots bound concurrent starts, hostSlots those of pods on the host's network: where a CNI
+	// turns bound concurrent starts, hostTurns those of pods on the host's network: where a CNI
 	// plugin hangs, the pod that repairs the network is one of these. nil is no bound.
-	slots, hostSlots chan struct{}
+	turns, hostTurns *turns.Turns
 
 	mu    sync.Mutex
 	byKey map[string]*Sandbox
@@ -95,9 +96,7 @@ func New(o Options, workloads Workloads) *Manager {
 		pods:      index.New("pod sandbox", oldestFirst),
 		byKey:     map[string]*Sandbox{},
 	}
-	if n := o.Config.Pod.MaxConcurrentStarts; n > 0 {
-		m.slots, m.hostSlots = make(chan struct{}, n), make(chan struct{}, n)
-	}
+	m.turns, m.hostTurns = turns.New(o.Config.Pod.MaxConcurrentStarts), turns.New(o.Config.Pod.MaxConcurrentStarts)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.queue = cni.NewQueue(o.Network.Detach, cni.QueueOptions{MaxDelay: o.Config.CNI.DelRetryMax.Duration})
 	m.running.Go(func() { _ = m.queue.Run(m.ctx) })
@@ -133,21 +132,17 @@ func (m *Manager) Get(id string) (*Sandbox, error) {
 // DetachQueue is the state of the background CNI DELs.
 func (m *Manager) DetachQueue() cni.QueueStats { return m.queue.Stats() }
 
-// slot waits for the right to start a pod.
-func (m *Manager) slot(ctx context.Context, s *Sandbox) (release func(), err error) {
-	slots := m.slots
+// turn waits for the right to start a pod.
+func (m *Manager) turn(ctx context.Context, s *Sandbox) (giveBack func(), err error) {
+	all := m.turns
 	if s.HostNetwork() {
-		slots = m.hostSlots
+		all = m.hostTurns
 	}
-	if slots == nil {
-		return func() {}, nil
+	giveBack, err = all.Take(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("wait for a turn to start the pod: %w", err)
 	}
-	select {
-	case slots <- struct{}{}:
-		return func() { <-slots }, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for a turn to start the pod: %w", ctx.Err())
-	}
+	return giveBack, nil
 }
 
 // bounded detaches ctx from its caller and gives the operation its own end.

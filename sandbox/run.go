@@ -54,11 +54,11 @@ func (m *Manager) Run(ctx context.Context, config *runtimeapi.PodSandboxConfig, 
 			return id, err
 		}
 		call.SetStage("waiting for a turn")
-		release, err := m.slot(ctx, s)
+		giveBack, err := m.turn(ctx, s)
 		if err != nil {
 			return "", err
 		}
-		defer release()
+		defer giveBack()
 		return s.ID, m.up(ctx, s, call)
 	})
 }
