@@ -34,6 +34,9 @@ const (
 	Volumes = "berth.test/volumes:1"
 	// StopSignal ends on SIGUSR1 with status 7 and ignores SIGTERM.
 	StopSignal = "berth.test/stopsignal:1"
+	// StopSignalNumber has the stop signal "37", which is SIGRTMIN+3, and StopSignalNone "65", which is none.
+	StopSignalNumber = "berth.test/stopsignal:37"
+	StopSignalNone   = "berth.test/stopsignal:65"
 	// NoCommand has neither an entrypoint nor a command.
 	NoCommand = "berth.test/nocommand:1"
 	// Zstd has layers compressed with zstd, Docker uses Docker's media types.
@@ -68,6 +71,8 @@ func (s *Set) own() []entry {
 			StopSignal: "SIGUSR1",
 			Cmd:        []string{"sh", "-c", "trap 'exit 7' USR1; trap '' TERM; while :; do sleep 0.1; done"},
 		})},
+		{[]string{StopSignalNumber}, with(v1.Config{StopSignal: "37", Cmd: shell})},
+		{[]string{StopSignalNone}, with(v1.Config{StopSignal: "65", Cmd: shell})},
 		{[]string{NoCommand}, with(v1.Config{})},
 		{[]string{Zstd}, s.zstd},
 		{[]string{Docker}, s.docker},

@@ -11,6 +11,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/test/daemon"
+	"github.com/berth-run/berth/test/images"
 )
 
 // embedded runs a test on the shared daemon with containerd inside, for what has nothing to do with where
@@ -144,6 +145,35 @@ func TestUserNamespaceOnHostNetwork(t *testing.T) {
 		}
 		if want := []string{"0", "100000", "65536", net, "/sys/class/net", "read-only"}; !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// TestImageStopSignals: the signal of the image arrives however it is spelled, SIGTERM in place of one that
+// cannot be, and status names the one that is sent.
+func TestImageStopSignals(t *testing.T) {
+	embedded(t, func(t *testing.T, d *daemon.Daemon) {
+		pod := d.RunPod(t)
+		for image, want := range map[string]struct {
+			number string
+			signal runtimeapi.Signal
+			note   string
+		}{
+			images.StopSignalNumber: {"37", runtimeapi.Signal_SIGNAL_SIGRTMINPLUS3, ""},
+			images.StopSignalNone:   {"TERM", runtimeapi.Signal_SIGNAL_SIGTERM, `stop signal "65"`},
+		} {
+			c := pod.RunWith(t, daemon.WithImage(image), daemon.WithShell("trap 'exit 7' "+want.number+"; echo ready; while :; do usleep 20000; done"))
+			c.WaitLog(t, "ready")
+			if got := c.Status(t).GetStopSignal(); got != want.signal {
+				t.Errorf("%s: status says %s", image, got)
+			}
+			if got := ignoredBy(t, d, c); (want.note == "") != (got == "") || !strings.Contains(got, want.note) {
+				t.Errorf("%s: ignored is %q", image, got)
+			}
+			c.Stop(t, 30)
+			if got := c.Status(t).GetExitCode(); got != 7 {
+				t.Errorf("%s: exit code %d", image, got)
+			}
 		}
 	})
 }
