@@ -27,6 +27,7 @@ func (m *Manager) kill(ctx context.Context, c *Container, exited <-chan struct{}
 	again := time.NewTicker(signalRetry)
 	defer again.Stop()
 	for begin := time.Now(); ; {
+		m.Cgroups.Thaw(m.Cgroups.Resolve(c.CgroupsPath))
 		err := m.signal(ctx, c, unix.SIGKILL)
 		select {
 		case <-exited:

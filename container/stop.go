@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
-	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/engine"
@@ -110,26 +109,20 @@ func (m *Manager) stopPlan(c *Container, stop *stopper, exited <-chan struct{}) 
 	}
 }
 
-// grace sends the signal until it is delivered, and returns when the container has
+// grace sends the signal until the process has it, and returns when the container has
 // ended or the deadline has come, which may come closer meanwhile.
 func (m *Manager) grace(ctx context.Context, c *Container, sig unix.Signal, stop *stopper, exited <-chan struct{}) {
-	delivered := false
-	for {
-		if !delivered {
-			err := m.signal(ctx, c, sig)
-			delivered = err == nil
-			if err != nil {
-				klog.FromContext(ctx).Error(err, "Cannot send the stop signal; trying again", "id", c.ID, "signal", unix.SignalName(sig))
-			}
-		}
+	m.Cgroups.Thaw(m.Cgroups.Resolve(c.CgroupsPath))
+	ask := asking{sig: sig}
+	for next := ask.again(ctx, m, c); ; {
 		c.mu.RLock()
 		left := time.Until(stop.deadline)
 		c.mu.RUnlock()
 		if left <= 0 {
 			return
 		}
-		if !delivered {
-			left = min(left, signalRetry)
+		if next > 0 {
+			left = min(left, next)
 		}
 		timer := time.NewTimer(left)
 		select {
@@ -140,6 +133,9 @@ func (m *Manager) grace(ctx context.Context, c *Container, sig unix.Signal, stop
 		case <-timer.C:
 		}
 		timer.Stop()
+		if next > 0 {
+			next = ask.again(ctx, m, c)
+		}
 	}
 }
 
