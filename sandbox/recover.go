@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
@@ -181,6 +183,7 @@ func (m *Manager) sweep(ctx context.Context) error {
 	for _, r := range known {
 		recorded[r.id] = true
 	}
+	m.sweepPublished(ctx, recorded)
 	for _, e := range entries {
 		if recorded[e.Name()] || !e.IsDir() {
 			continue
@@ -191,6 +194,24 @@ func (m *Manager) sweep(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sweepPublished removes published pins of pods that have no record: an older version that removed
+// such a pod did not know of the pin, which keeps the network namespace.
+func (m *Manager) sweepPublished(ctx context.Context, recorded map[string]bool) {
+	pins, err := filepath.Glob(m.paths.PublishedNetNS("*"))
+	if err != nil {
+		return // only a bad pattern is an error
+	}
+	for _, pin := range pins {
+		id := strings.TrimPrefix(pin, m.paths.PublishedNetNS(""))
+		if recorded[id] || len(id) != idLength {
+			continue
+		}
+		if err := netns.Unpublish(pin); err != nil {
+			klog.FromContext(ctx).Error(err, "Cannot remove the network namespace of a pod that has no record", "id", id)
+		}
+	}
 }
 
 func (m *Manager) sweepOne(ctx context.Context, id string) error {

@@ -17,10 +17,13 @@ import (
 	"github.com/berth-run/berth/steps"
 )
 
+// idLength is how many hexadecimal digits an ID has.
+const idLength = 64
+
 // NewID makes the ID of a pod or container: 64 hexadecimal digits, the form that
 // tools which look for container IDs in cgroup paths expect.
 func NewID() string {
-	b := make([]byte, 32)
+	b := make([]byte, idLength/2)
 	_, _ = rand.Read(b) // never fails, see crypto/rand
 	return hex.EncodeToString(b)
 }

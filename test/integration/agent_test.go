@@ -1,12 +1,14 @@
 package integration
 
 import (
+	"os"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/berth-run/berth/sandbox"
 	"github.com/berth-run/berth/sandbox/netns"
 	"github.com/berth-run/berth/test/daemon"
 )
@@ -39,7 +41,12 @@ func TestNetworkAgent(t *testing.T) {
 	if err := netns.Unpublish(paths.PublishedNetNS(after.ID)); err != nil {
 		t.Fatal(err)
 	}
+	stale := paths.PublishedNetNS(sandbox.NewID()) // of a pod that an older version removed
+	touch(t, stale)
 	d.Start(t)
+	if _, err := os.Stat(stale); !os.IsNotExist(err) {
+		t.Errorf("the pin of a pod without a record is still there: %v", err)
+	}
 	agent.Output(t, "nsenter --net=/var/run/netns/berth-"+after.ID+" true")
 	before.Remove(t)
 	after.Remove(t)
