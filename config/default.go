@@ -91,6 +91,7 @@ func defaultImage() Image {
 		ProgressTimeout:        D(time.Minute),
 		MinThroughput:          1024,
 		PullTimeout:            D(time.Hour),
+		MaxUnpackedSize:        128 << 30,
 		RemoveTimeout:          D(2 * time.Minute),
 	}
 }

@@ -69,6 +69,11 @@ type Image struct {
 	// Layers unpacked at the same time, over all pulls; 0 is one for each CPU, at
 	// least 2.
 	MaxConcurrentUnpacks int `toml:"max_concurrent_unpacks"`
+	// What the layers of an image may take on disk, in bytes; 0 is no bound. The pull of
+	// an image that needs more fails, and leaves nothing. The default keeps an image of
+	// a few kilobytes that unpacks to terabytes from a large disk; real images stay
+	// far below it.
+	MaxUnpackedSize int64 `toml:"max_unpacked_size"`
 	// How long one registry host may take to answer before its body comes.
 	ResolveTimeout Duration `toml:"resolve_timeout"`
 	// A registry host is given up, and the next one asked for the rest, when it

@@ -139,6 +139,7 @@ func (v *validator) images() {
 	v.atLeast("image.min_throughput", c.MinThroughput, 1)
 	v.positive("image.resolve_timeout", c.ResolveTimeout)
 	v.positive("image.pull_timeout", c.PullTimeout)
+	v.notNegative("image.max_unpacked_size", c.MaxUnpackedSize)
 	v.positive("image.remove_timeout", c.RemoveTimeout)
 	for _, p := range c.Pinned {
 		if strings.TrimSuffix(p, "*") == "" || strings.ContainsAny(strings.TrimSuffix(p, "*"), "* ") {

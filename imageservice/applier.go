@@ -50,7 +50,7 @@ func (a *applier) apply(ctx context.Context, desc ocispec.Descriptor, mounts []m
 	slot := &slot{sem: s.applying}
 	defer slot.release()
 	dir, ok := layerDirOf(mounts)
-	dir.implied = &a.f.implied
+	dir.implied, dir.room = &a.f.implied, a.f.room.layer()
 	if ok && readable(desc.MediaType) && !s.opts.DisableStreaming {
 		if err := a.f.disk.note(dir.path); err != nil {
 			return ocispec.Descriptor{}, fmt.Errorf("unpacking layer %s: %w", desc.Digest, err)
@@ -102,6 +102,7 @@ func (a *applier) streamed(ctx context.Context, desc ocispec.Descriptor, dir lay
 	if err := dir.empty(); err != nil {
 		return d, false, fmt.Errorf("starting over with layer %s: %w", desc.Digest, err)
 	}
+	dir.room.giveBack()
 	return d, false, nil
 }
 

@@ -45,8 +45,17 @@ func (d layerDir) extract(ctx context.Context, r io.Reader) error {
 		return d.unpackTar(ctx, r, nil, append(opts, archive.WithConvertWhiteout(hidesNothing))...)
 	}
 	// What is hidden here is removed, and for that containerd has to know all that is new.
-	_, err = archive.Apply(ctx, d.path, r, opts...)
+	admit := func(hdr *tar.Header) (bool, error) { return true, d.admit(hdr) }
+	_, err = archive.Apply(ctx, d.path, r, append(opts, archive.WithFilter(admit))...)
 	return err
+}
+
+// admit refuses an entry that costs more than an entry may.
+func (d layerDir) admit(hdr *tar.Header) error {
+	if err := checkDepth(hdr); err != nil {
+		return err
+	}
+	return d.room.charge(hdr)
 }
 
 // hidesNothing converts the whiteouts of a layer with nothing below: an opaque directory has
@@ -73,7 +82,7 @@ func (d layerDir) unpackTar(ctx context.Context, r io.Reader, i *implication, op
 	}
 	defer files.close()
 	filter := func(hdr *tar.Header) (bool, error) {
-		if err := checkDepth(hdr); err != nil {
+		if err := d.admit(hdr); err != nil {
 			return false, err
 		}
 		if i != nil {

@@ -27,6 +27,7 @@ type fetcher struct {
 	disk  disk                // their snapshots
 
 	implied  impliedDirs
+	room     allowance
 	decoders decoders
 
 	mu       sync.Mutex
@@ -43,6 +44,7 @@ type fetcher struct {
 func newFetcher(ctx context.Context, p *pull, fail context.CancelCauseFunc) *fetcher {
 	return &fetcher{
 		p: p, ctx: ctx, fail: fail, slots: semaphore.NewWeighted(int64(p.s.opts.MaxParallelLayers)),
+		room:   allowance{max: p.s.opts.MaxUnpackedSize},
 		chosen: true, streams: map[digest.Digest]*layerStream{}, applied: map[layerPair]bool{},
 	}
 }

@@ -24,6 +24,8 @@ type layerDir struct {
 	overlay bool
 	// implied takes the directories that an overlay layer without parents implies; nil for nobody.
 	implied *impliedDirs
+	// room bounds what the layer takes on disk; nil is no bound.
+	room *layerAllowance
 }
 
 // layerDirOf finds the directory behind the mounts of an active snapshot; false

@@ -39,6 +39,8 @@ type Options struct {
 	// MinBytesPerSecond is the floor under a transfer's throughput, averaged
 	// over StallTimeout. Default 1 (any byte counts).
 	MinBytesPerSecond int64
+	// MaxUnpackedSize bounds what the layers of an image take on disk, in bytes; 0 is no bound.
+	MaxUnpackedSize int64
 	// PullTimeout bounds a whole pull, queueing included. Default 1 hour.
 	PullTimeout time.Duration
 	// RemoveTimeout bounds the removal of an image, garbage collection

@@ -51,6 +51,7 @@ func imageOptions(c *config.Config) imageservice.Options {
 		ResolveTimeout:        i.ResolveTimeout.Duration,
 		StallTimeout:          i.ProgressTimeout.Duration,
 		MinBytesPerSecond:     i.MinThroughput,
+		MaxUnpackedSize:       i.MaxUnpackedSize,
 		PullTimeout:           i.PullTimeout.Duration,
 		RemoveTimeout:         i.RemoveTimeout.Duration,
 		MaxConcurrentPulls:    i.MaxConcurrentPulls,
