@@ -68,6 +68,7 @@ type Sampler struct {
 	running chan struct{} // closed when the pass under way is done; nil when none is
 	// detailed is when there was a pass with details.
 	detailed time.Time
+	ended    *time.Timer // will make a pass for what has ended; nil when none is due
 	closed   bool
 }
 
@@ -109,6 +110,9 @@ func (s *Sampler) Close() {
 	}
 	s.mu.Lock()
 	s.closed = true
+	if s.ended != nil {
+		s.ended.Stop()
+	}
 	running := s.running
 	s.mu.Unlock()
 	if running != nil {

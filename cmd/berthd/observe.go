@@ -170,8 +170,19 @@ func (d *parts) containerChanged(next func(*container.Container, runtimeapi.Cont
 	return func(c *container.Container, what runtimeapi.ContainerEventType) {
 		if what == runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT {
 			d.metrics.Exits.Ended(c.Status().GetReason(), c.Ref().OOMKills)
+			d.sampler.Ended()
 		}
 		next(c, what)
+	}
+}
+
+// podChanged has the sampler close what it keeps open of pods that end.
+func (d *parts) podChanged(next func(*sandbox.Sandbox, runtimeapi.ContainerEventType)) func(*sandbox.Sandbox, runtimeapi.ContainerEventType) {
+	return func(s *sandbox.Sandbox, what runtimeapi.ContainerEventType) {
+		if what == runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT || what == runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT {
+			d.sampler.Ended()
+		}
+		next(s, what)
 	}
 }
 

@@ -223,7 +223,7 @@ func (d *parts) makePods(context.Context) error {
 	d.pods = sandbox.New(sandbox.Options{
 		Config: d.config, Engine: d.engine, Network: d.network, Handlers: d.handlers, Cgroups: d.cgroups,
 		Host: d.host, InitBinary: initBinary, Failpoints: d.failpoints, Observe: observe, TaskCalls: d.callObserver(d.metrics.Task, "task"), ShimCalls: d.callObserver(d.metrics.Shim, "shim"),
-		Changed: announcer.Pod,
+		Changed: d.podChanged(announcer.Pod),
 	}, d.containers)
 	d.containers.SetPods(d.pods)
 	d.onClose(func() error {
