@@ -206,12 +206,12 @@ lint: ## check formatting and vet
 
 .PHONY: install
 install: build ## install below PREFIX (/usr/local) with a systemd unit; DESTDIR is honoured
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/berth $(DESTDIR)/opt/cni/bin \
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/berth/cni \
 		$(DESTDIR)/etc/systemd/system
 	install $(BIN)/berthd $(BIN)/crictl $(BIN)/ctr $(DESTDIR)$(PREFIX)/bin
 	install $(BIN)/berth-shim $(BIN)/berth-init $(BIN)/runc $(BIN)/containerd-shim-runc-v2 \
 		$(DESTDIR)$(PREFIX)/libexec/berth
-	install $(CNI_BINS) $(DESTDIR)/opt/cni/bin
+	install $(CNI_BINS) $(DESTDIR)$(PREFIX)/libexec/berth/cni
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' deploy/berth.service >$(DESTDIR)/etc/systemd/system/berth.service
 	[[ -e $(DESTDIR)/etc/crictl.yaml ]] || install -m 644 deploy/crictl.yaml $(DESTDIR)/etc/crictl.yaml
 
