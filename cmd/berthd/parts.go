@@ -117,6 +117,11 @@ func (d *parts) lookAround(ctx context.Context) (err error) {
 	if d.find, err = companions.New(); err != nil {
 		return err
 	}
+	// The embedded containerd looks for shims in PATH, and containerd's own shim for runc: clients such as ctr and
+	// BuildKit name neither by its path.
+	if err := os.Setenv("PATH", d.find.SearchPath()); err != nil {
+		return err
+	}
 	if d.host, err = hostinfo.Detect(ctx, hostinfo.Options{}); err != nil {
 		return err
 	}

@@ -112,6 +112,11 @@ func (f *Finder) programDirs() []string {
 	return dirs
 }
 
+// SearchPath is the list of directories in which Find looks, in the form of $PATH.
+func (f *Finder) SearchPath() string {
+	return strings.Join(f.programDirs(), string(filepath.ListSeparator))
+}
+
 func isProgram(path string) bool {
 	fi, err := os.Stat(path)
 	return err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0

@@ -40,3 +40,15 @@ func TestCtr(t *testing.T) {
 		}
 	})
 }
+
+// TestCtrRun: containerd's client runs containers of its own on Berth's containerd, whose shim and runc nobody
+// has in PATH.
+func TestCtrRun(t *testing.T) {
+	embedded(t, func(t *testing.T, d *daemon.Daemon) {
+		args := []string{"--address", d.ContainerdSocket(), "--namespace", "k8s.io", "run", "--rm", images.Busybox, "by-ctr", "echo", "it runs"}
+		out, err := exec.Command(filepath.Join(d.BinDir, "ctr"), args...).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "it runs") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+}
