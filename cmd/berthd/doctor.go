@@ -32,7 +32,7 @@ Only what carries Berth's mark, or lies in Berth's own directories and container
 other clients beside them (nerdctl, ctr, BuildKit) are listed with the reason why they are left alone. The list is
 printed before anything is removed.
 
-Exit codes: 0 nothing found, or all of it removed; 1 something found, or not removed; 2 wrong flags or
+Exit codes: 0 nothing found, or all of it removed; 1 something found, or not removed; 78 wrong flags or
 configuration; 3 doctor could not run, so that nothing is known.`
 
 // doctorTimeout bounds an examination, or a removal.

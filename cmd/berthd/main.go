@@ -32,10 +32,12 @@ func init() {
 }
 
 // The exit codes. A wrong command line and a wrong configuration share one: in
-// both cases starting again does not help before a person has acted.
+// both cases starting again does not help before a person has acted. It is the
+// EX_CONFIG of sysexits(3) and not the usual 2, with which Go ends after a panic and
+// after the SIGABRT of systemd's watchdog: then starting again does help.
 const (
 	exitFailure = 1
-	exitUsage   = 2
+	exitUsage   = 78
 	// exitUnable is of commands that look for something, where they could not look.
 	exitUnable = 3
 )

@@ -140,7 +140,7 @@ func TestDoctorExitCodes(t *testing.T) {
 		if code, out := run("--root", filepath.Join(t.TempDir(), "none"), "--state", p.State); code != 3 {
 			t.Errorf("no instance: exit code %d\n%s", code, out)
 		}
-		if code, out := run("--output", "poem"); code != 2 {
+		if code, out := run("--output", "poem"); code != 78 {
 			t.Errorf("wrong flag: exit code %d\n%s", code, out)
 		}
 	})
