@@ -179,6 +179,18 @@ vm: DEBS += e2fsprogs qemu-system-x86
 vm: deps build busybox ## run berthd on cgroup v2 alone, in an emulated machine (some minutes)
 	@BERTH_VM=1 $(GO) test -count=1 -v -timeout 30m ./test/vm
 
+# Each fuzz target for FUZZTIME, one after the other, with one worker; a finding ends it, and its input lies where Go
+# says. Without a bound on minimizing, Go spends minutes on a large input that is new.
+FUZZTIME ?= 1m
+.PHONY: fuzz
+fuzz: deps ## run every fuzz target for a minute (FUZZTIME=10m: longer)
+	@for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+		for target in $$($(GO) test -list '^Fuzz' "./$$pkg" | grep '^Fuzz'); do \
+			echo "== $$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x -parallel 1 "./$$pkg"; \
+		done; \
+	done
+
 # The benchmark brings up Berth and containerd's CRI plugin side by side; docs/performance.md
 # tells how to read it. More of its options: go run ./test/bench --help.
 .PHONY: bench bench-quick benchbins
