@@ -23,28 +23,54 @@ func TestValidatePorts(t *testing.T) {
 		ports []PortMapping
 		ok    bool
 	}{
-		"none":                    {nil, true},
-		"one":                     {[]PortMapping{tcp(80, "")}, true},
-		"highest":                 {[]PortMapping{tcp(65535, "")}, true},
-		"too high":                {[]PortMapping{tcp(65536, "")}, false},
-		"negative":                {[]PortMapping{tcp(-1, "")}, false},
-		"unpublished is ignored":  {[]PortMapping{{Protocol: "quic", ContainerPort: -5}}, true},
-		"no container port":       {[]PortMapping{{Protocol: "tcp", HostPort: 80}}, false},
-		"protocol":                {[]PortMapping{{Protocol: "icmp", HostPort: 80, ContainerPort: 80}}, false},
-		"upper case protocol":     {[]PortMapping{{Protocol: "TCP", HostPort: 80, ContainerPort: 80}}, false},
-		"twice":                   {[]PortMapping{tcp(80, ""), tcp(80, "")}, false},
-		"two protocols":           {[]PortMapping{tcp(80, ""), {Protocol: "udp", HostPort: 80, ContainerPort: 80}}, true},
-		"two addresses":           {[]PortMapping{tcp(80, "10.0.0.1"), tcp(80, "10.0.0.2")}, true},
-		"same address":            {[]PortMapping{tcp(80, "10.0.0.1"), tcp(80, "::ffff:10.0.0.1")}, false},
-		"address and all":         {[]PortMapping{tcp(80, "10.0.0.1"), tcp(80, "")}, false},
-		"address and any":         {[]PortMapping{tcp(80, "0.0.0.0"), tcp(80, "10.0.0.1")}, false},
-		"any of the other family": {[]PortMapping{tcp(80, "::"), tcp(80, "10.0.0.1")}, true},
-		"zone":                    {[]PortMapping{tcp(80, "fe80::1%eth0")}, false},
+		"none":                   {nil, true},
+		"one":                    {[]PortMapping{tcp(80, "")}, true},
+		"highest":                {[]PortMapping{tcp(65535, "")}, true},
+		"too high":               {[]PortMapping{tcp(65536, "")}, false},
+		"negative":               {[]PortMapping{tcp(-1, "")}, false},
+		"unpublished is ignored": {[]PortMapping{{Protocol: "quic", ContainerPort: -5}}, true},
+		"no container port":      {[]PortMapping{{Protocol: "tcp", HostPort: 80}}, false},
+		"protocol":               {[]PortMapping{{Protocol: "icmp", HostPort: 80, ContainerPort: 80}}, false},
+		"upper case protocol":    {[]PortMapping{{Protocol: "TCP", HostPort: 80, ContainerPort: 80}}, false},
+		"twice":                  {[]PortMapping{tcp(80, ""), tcp(80, "")}, true},
+		"two protocols":          {[]PortMapping{tcp(80, ""), {Protocol: "udp", HostPort: 80, ContainerPort: 80}}, true},
+		"address and all":        {[]PortMapping{tcp(80, "10.0.0.1"), tcp(80, "")}, true},
+		"zone":                   {[]PortMapping{tcp(80, "fe80::1%eth0")}, false},
 	} {
 		err := ValidatePorts(tc.ports)
 		if tc.ok && err != nil || !tc.ok && !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestOverlaps(t *testing.T) {
+	at := func(protocol string, port int32, addr string) PortMapping {
+		p := PortMapping{Protocol: protocol, ContainerPort: 80, HostPort: port}
+		if addr != "" {
+			p.HostIP = netip.MustParseAddr(addr)
+		}
+		return p
+	}
+	for name, tc := range map[string]struct {
+		a, b PortMapping
+		want bool
+	}{
+		"the same":                {at("tcp", 80, ""), at("tcp", 80, ""), true},
+		"two ports":               {at("tcp", 80, ""), at("tcp", 81, ""), false},
+		"two protocols":           {at("tcp", 80, ""), at("udp", 80, ""), false},
+		"two addresses":           {at("tcp", 80, "10.0.0.1"), at("tcp", 80, "10.0.0.2"), false},
+		"one address, two ways":   {at("tcp", 80, "10.0.0.1"), at("tcp", 80, "::ffff:10.0.0.1"), true},
+		"address and all":         {at("tcp", 80, "10.0.0.1"), at("tcp", 80, ""), true},
+		"address and any":         {at("tcp", 80, "0.0.0.0"), at("tcp", 80, "10.0.0.1"), true},
+		"any of the other family": {at("tcp", 80, "::"), at("tcp", 80, "10.0.0.1"), false},
+	} {
+		if tc.a.Overlaps(tc.b) != tc.want || tc.b.Overlaps(tc.a) != tc.want {
+			t.Errorf("%s: not %t", name, tc.want)
+		}
+	}
+	if got := at("tcp", 80, "::1").String(); got != "[::1]:80/tcp" {
+		t.Error(got)
 	}
 }
 

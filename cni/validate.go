@@ -37,10 +37,9 @@ func validateID(id string) error {
 	return nil
 }
 
-// ValidatePorts checks protocol and range of every port, and that no two mappings of the pod claim
-// the same host port. Errors are InvalidArgument.
+// ValidatePorts checks protocol and range of every port. Errors are InvalidArgument.
 func ValidatePorts(ports []PortMapping) error {
-	for i, p := range ports {
+	for _, p := range ports {
 		if p.HostPort == 0 {
 			continue // not published
 		}
@@ -54,13 +53,21 @@ func ValidatePorts(ports []PortMapping) error {
 		if p.HostIP.Zone() != "" {
 			return fmt.Errorf("%s: host IP %v has a zone: %w", name, p.HostIP, errdefs.ErrInvalidArgument)
 		}
-		for _, o := range ports[:i] {
-			if o.HostPort == p.HostPort && o.Protocol == p.Protocol && sameAddress(o.HostIP, p.HostIP) {
-				return fmt.Errorf("%s is mapped twice, to container ports %d and %d: %w", name, o.ContainerPort, p.ContainerPort, errdefs.ErrInvalidArgument)
-			}
-		}
 	}
 	return nil
+}
+
+// Overlaps reports whether two mappings claim the same port of the host.
+func (p PortMapping) Overlaps(o PortMapping) bool {
+	return o.HostPort == p.HostPort && o.Protocol == p.Protocol && sameAddress(o.HostIP, p.HostIP)
+}
+
+// String is the port as a person writes it: address, port and protocol.
+func (p PortMapping) String() string {
+	if !p.HostIP.IsValid() {
+		return fmt.Sprintf("%d/%s", p.HostPort, p.Protocol)
+	}
+	return fmt.Sprintf("%s/%s", netip.AddrPortFrom(p.HostIP, uint16(p.HostPort)), p.Protocol)
 }
 
 // sameAddress is true where two host IPs catch the same packets: equal, or one of them means all

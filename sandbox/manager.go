@@ -75,6 +75,8 @@ type Manager struct {
 	// plugin hangs, the pod that repairs the network is one of these. nil is no bound.
 	turns, hostTurns *turns.Turns
 
+	portsMu sync.Mutex // held while the host ports of a new pod are compared with those of all others
+
 	mu    sync.Mutex
 	byKey map[string]*Sandbox
 	alien []string // IDs of pods whose records this build cannot read

@@ -132,7 +132,9 @@ func (m *Manager) up(ctx context.Context, s *Sandbox, call *flight.Call) error {
 	}
 	s.record.ProcessLabel, s.record.MountLabel = process, mount
 	s.record.Ignored = m.ignored(s.Config)
-	m.add(s)
+	if err := m.addWithPorts(s); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	err = m.planOf("RunPodSandbox", m.plan(s), call.SetStage).Up(ctx)
 	if err != nil {
 		m.settleFailed(ctx, s)
