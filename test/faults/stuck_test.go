@@ -52,7 +52,10 @@ func TestIgnoresTerm(t *testing.T) {
 	}
 }
 
-// TestUninterruptible: a process that not even SIGKILL ends, here because it is frozen,
+// frozenAbove is a cgroup above that of a pod: what is frozen there, Berth does not thaw.
+const frozenAbove = "berth-test-frozen"
+
+// TestUninterruptible: a process that not even SIGKILL ends, here because a cgroup far above it is frozen,
 // makes its own Stop fail within a bound, and nothing else wait. When it ends at last, so
 // do they all.
 func TestUninterruptible(t *testing.T) {
@@ -62,16 +65,22 @@ func TestUninterruptible(t *testing.T) {
 	}
 	d := launch(t, daemon.Options{Config: "[container]\nkill_timeout = \"2s\"\n"})
 	watched(t, d)
-	pod, other := d.RunPod(t), d.RunPod(t)
+	t.Cleanup(func() {
+		out, err := exec.Command("find", "/sys/fs/cgroup", "-depth", "-type", "d", "-path", "*/"+frozenAbove+"*", "-exec", "rmdir", "{}", "+").CombinedOutput()
+		if err != nil {
+			t.Errorf("removing the cgroups of the test: %v\n%s", err, out)
+		}
+	})
+	pod, other := d.RunPod(t, daemon.WithPod(func(c *runtimeapi.PodSandboxConfig) {
+		c.Linux.CgroupParent = "/" + frozenAbove + "/pod"
+	})), d.RunPod(t)
 	c := pod.Run(t)
-	out, err := exec.Command("find", freezer, "-type", "d", "-name", c.ID).Output()
-	must(t, err)
-	state := filepath.Join(strings.TrimSpace(string(out)), "freezer.state")
+	state := filepath.Join(freezer, frozenAbove, "freezer.state")
 	must(t, os.WriteFile(state, []byte("FROZEN"), 0))
 	t.Cleanup(func() { _ = os.WriteFile(state, []byte("THAWED"), 0) })
 
 	begin := time.Now()
-	_, err = d.Runtime.StopContainer(daemon.Context(t), &runtimeapi.StopContainerRequest{ContainerId: c.ID, Timeout: 1})
+	_, err := d.Runtime.StopContainer(daemon.Context(t), &runtimeapi.StopContainerRequest{ContainerId: c.ID, Timeout: 1})
 	if status.Code(err) != codes.DeadlineExceeded || time.Since(begin) > 10*time.Second {
 		t.Errorf("StopContainer: after %s: %v", time.Since(begin), err)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -28,9 +29,9 @@ import (
 func TestIdleConnections(t *testing.T) {
 	const most, idle = 400, 700
 	daemon.Require(t)
-	address := freePort(t)
 	token := filepath.Join(t.TempDir(), "token")
-	d := daemon.Start(t, daemon.Options{Config: fmt.Sprintf("[metrics]\naddress = %q\ntoken_file = %q\n", address, token)})
+	d := daemon.Start(t, daemon.Options{Config: fmt.Sprintf("[metrics]\ntoken_file = %q\n", token)})
+	address := metricsAddress(t, d)
 	d.Pull(t, images.Busybox)
 	c := d.RunPod(t).Run(t)
 	setDescriptors(t, d.PID(), most)
@@ -105,14 +106,14 @@ func descriptors(t *testing.T, pid int) int {
 	return len(all)
 }
 
-func freePort(t *testing.T) string {
+// metricsAddress is where the daemon says that its metrics are.
+func metricsAddress(t *testing.T, d *daemon.Daemon) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	found := regexp.MustCompile(`metrics +http://([0-9.:]+)/metrics`).FindStringSubmatch(d.Log())
+	if found == nil {
+		t.Fatalf("no address of metrics in the log\n%s", d.Log())
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return found[1]
 }
 
 // get asks with the token in a file, "" for none.
