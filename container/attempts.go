@@ -44,13 +44,27 @@ func (m *Manager) otherAttempts(podID, name string, self *Container) []*Containe
 	return out
 }
 
+// addAllowed makes the container known, unless another attempt of it runs or begins by now.
+func (m *Manager) addAllowed(c *Container) error {
+	m.claims.mu.Lock()
+	defer m.claims.mu.Unlock()
+	if err := m.attemptAllowedLocked(c.Pod, c.Config); err != nil {
+		return err
+	}
+	m.add(c)
+	return nil
+}
+
 // attemptAllowed refuses to make a container while another attempt of it runs or begins to: the kubelet would look
 // at the newer one only, and never end the older.
 func (m *Manager) attemptAllowed(pod *sandbox.Sandbox, config *runtimeapi.ContainerConfig) error {
-	name := config.GetMetadata().GetName()
 	m.claims.mu.Lock()
 	defer m.claims.mu.Unlock()
-	for _, o := range m.otherAttempts(pod.ID, name, nil) {
+	return m.attemptAllowedLocked(pod, config)
+}
+
+func (m *Manager) attemptAllowedLocked(pod *sandbox.Sandbox, config *runtimeapi.ContainerConfig) error {
+	for _, o := range m.otherAttempts(pod.ID, config.GetMetadata().GetName(), nil) {
 		if m.begins(o) && attempt(o) != config.GetMetadata().GetAttempt() {
 			return precondition("%s runs as %s: stop it before attempt %d of it is made", o.Name(), o.ID, config.GetMetadata().GetAttempt())
 		}

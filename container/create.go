@@ -121,7 +121,9 @@ func (m *Manager) create(ctx context.Context, n *creation, call *flight.Call) (s
 		return "", err
 	}
 	defer done()
-	m.add(n.Container)
+	if err := m.addAllowed(n.Container); err != nil {
+		return "", err
+	}
 	if !n.Pod.Ready() {
 		m.forget(n.Container)
 		return "", precondition("pod sandbox %s is not ready any more, no container can be made in it", n.Pod.ID)
