@@ -1,9 +1,11 @@
 package sandbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -65,8 +67,9 @@ func (s *Sandbox) holdsPorts() bool {
 	return phase == Creating || phase == Ready
 }
 
-// listens reports whether a socket of the host is bound to a published port. It binds one itself for a moment, which the
-// kernel refuses then; SO_REUSEADDR keeps connections that are closing out of it. SCTP is not looked at.
+// listens reports whether a process of the host takes what comes to a published port. It binds a socket there for a
+// moment: where the kernel lets it, nobody listens. Where it does not, that may be for a connection of the host's
+// own that happens to have the port, so that the kernel's table of sockets decides. SCTP is not looked at.
 func listens(p cni.PortMapping) bool {
 	typ := unix.SOCK_STREAM
 	switch p.Protocol {
@@ -77,8 +80,35 @@ func listens(p cni.PortMapping) bool {
 	}
 	addr := p.HostIP.Unmap()
 	v4, v6 := !addr.IsValid() || addr.Is4(), !addr.IsValid() || addr.Is6()
-	return v4 && taken(unix.AF_INET, typ, sockaddr4(addr, int(p.HostPort))) ||
-		v6 && taken(unix.AF_INET6, typ, sockaddr6(addr, int(p.HostPort)))
+	return (v4 && taken(unix.AF_INET, typ, sockaddr4(addr, int(p.HostPort))) ||
+		v6 && taken(unix.AF_INET6, typ, sockaddr6(addr, int(p.HostPort)))) && waits(p.Protocol, uint16(p.HostPort))
+}
+
+// waits reports whether a socket waits for anybody at a port: a TCP socket that listens, or a UDP socket without
+// a peer (proc_net(5): tcp, udp). If the table cannot be read, one does.
+func waits(protocol string, port uint16) bool {
+	for _, table := range []string{"/proc/net/" + protocol, "/proc/net/" + protocol + "6"} {
+		content, err := os.ReadFile(table)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return true
+		}
+		if waitsIn(content, port) {
+			return true
+		}
+	}
+	return false
+}
+
+func waitsIn(table []byte, port uint16) bool {
+	local := fmt.Sprintf(":%04X", port)
+	for line := range bytes.Lines(table) {
+		f := bytes.Fields(line)
+		// Local address, remote address, state: 0A is LISTEN; a socket without a peer has port 0 there.
+		if len(f) > 3 && bytes.HasSuffix(f[1], []byte(local)) && bytes.HasSuffix(f[2], []byte(":0000")) {
+			return true
+		}
+	}
+	return false
 }
 
 func sockaddr4(addr netip.Addr, port int) unix.Sockaddr {

@@ -133,6 +133,9 @@ func (m *Manager) up(ctx context.Context, s *Sandbox, call *flight.Call) error {
 	s.record.ProcessLabel, s.record.MountLabel = process, mount
 	s.record.Ignored = m.ignored(s.Config)
 	if err := m.addWithPorts(s); err != nil {
+		if process != "" {
+			spec.ReleaseSELinuxLabel(process)
+		}
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	err = m.planOf("RunPodSandbox", m.plan(s), call.SetStage).Up(ctx)
