@@ -3,6 +3,8 @@ package imageservice
 import (
 	"archive/tar"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 )
 
@@ -23,6 +25,7 @@ func (a *allowance) layer() *layerAllowance { return &layerAllowance{all: a} }
 type layerAllowance struct {
 	all  *allowance
 	mine int64
+	dir  string // of the last entry
 }
 
 // charge takes what an entry needs, or says that the image has no more room.
@@ -30,7 +33,7 @@ func (l *layerAllowance) charge(hdr *tar.Header) error {
 	if l == nil || l.all.max == 0 {
 		return nil
 	}
-	blocks := max(hdr.Size, 0)/diskBlock + 1
+	blocks := max(hdr.Size, 0)/diskBlock + 1 + l.directories(hdr.Name)
 	if blocks > l.all.max/diskBlock {
 		return l.refusal()
 	}
@@ -39,6 +42,20 @@ func (l *layerAllowance) charge(hdr *tar.Header) error {
 		return l.refusal()
 	}
 	return nil
+}
+
+// directories is how many directories an entry may bring along without entries of their own: those on the way to
+// it that were not on the way to the entry before. Archives list a directory's content together, so that this
+// comes close to the directories that there are.
+func (l *layerAllowance) directories(name string) int64 {
+	dir, _ := filepath.Split(name)
+	last := l.dir
+	l.dir = dir
+	common := 0
+	for common < len(dir) && common < len(last) && dir[common] == last[common] {
+		common++
+	}
+	return int64(strings.Count(dir[common:], "/"))
 }
 
 func (l *layerAllowance) refusal() error {

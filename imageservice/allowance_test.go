@@ -23,6 +23,7 @@ func TestAllowance(t *testing.T) {
 		"large file": pack(t, file("f", strings.Repeat("x", 300_000))),
 		"holes":      sparse(t),
 		"entries":    pack(t, many...),
+		"implied":    pack(t, file("a/"+strings.Repeat("d/", 30)+"f", ""), file("b/"+strings.Repeat("d/", 30)+"f", "")),
 	} {
 		size := int64(3 * diskBlock) // of the sparse one: two files of a block, one of two
 		if name != "holes" {
