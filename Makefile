@@ -185,7 +185,8 @@ FUZZTIME ?= 1m
 .PHONY: fuzz
 fuzz: deps ## run every fuzz target for a minute (FUZZTIME=10m: longer)
 	@for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
-		for target in $$($(GO) test -list '^Fuzz' "./$$pkg" | grep '^Fuzz'); do \
+		targets=$$($(GO) test -list '^Fuzz' "./$$pkg" | grep '^Fuzz'); \
+		for target in $$targets; do \
 			echo "== $$pkg $$target"; \
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x -parallel 1 "./$$pkg"; \
 		done; \
