@@ -30,7 +30,7 @@ const examples = `  berthd                                  serve with the defau
   crictl --runtime-endpoint unix:///run/berth/berth.sock pods`
 
 const exitHelp = `
-Exit codes: 0 ended as asked, 1 failed, 2 wrong command line or configuration.
+Exit codes: 0 ended as asked, 1 failed, 78 wrong command line or configuration.
 `
 
 // newCommand builds the command line. Everything it needs is in the options, so
