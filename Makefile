@@ -26,7 +26,8 @@ run: deps build ## install what is missing, build, run berthd in the foreground
 
 .PHONY: demo
 demo: deps build busybox ## run a pod of two containers and show what it does
-	@$(GO) run ./test/demo
+	@echo "building the demonstration"
+	@CGO_ENABLED=0 $(GO) run $(AS_BERTHD) ./test/demo
 
 # ---- Debian packages: what building, running and testing need beyond Go and make ----------------
 #
@@ -44,7 +45,7 @@ deps: ## install the Debian packages that are missing
 		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -q ^installed || missing+=($$p); \
 	done; \
 	if (( $${#missing[@]} )); then \
-		echo "installing $${missing[*]}"; mkdir -p build; \
+		echo "installing $${missing[*]} (a minute or so; the output goes to build/deps.log)"; mkdir -p build; \
 		export DEBIAN_FRONTEND=noninteractive; \
 		{ apt-get -q update && apt-get -q -y --no-install-recommends install "$${missing[@]}"; } \
 			>build/deps.log 2>&1 || { cat build/deps.log; exit 1; }; \
@@ -61,9 +62,13 @@ AS_BERTHD = -trimpath -tags "$(TAGS)"
 .PHONY: build
 build: $(OWN) $(BIN)/runc containerd cni critools ## build everything into bin/ (CNI plugins into bin/cni/)
 
+# What is said beside a step that takes long: berthd is the first thing that is built.
+FIRST_berthd := , and first its modules; all programs together take 5 to 10 minutes the first time
+
 .PHONY: $(OWN)
 $(OWN):
 	@mkdir -p $(BIN)
+	@echo "building $@$(if $(wildcard $(BIN)/$@),,$(FIRST_$@))"
 	@CGO_ENABLED=0 $(GO) build -trimpath -tags "$(TAGS)$(if $(findstring shim,$@), no_grpc)" \
 		-ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/$@ ./cmd/$@
 

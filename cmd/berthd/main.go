@@ -52,7 +52,10 @@ func execute(args []string) int {
 	if err == nil {
 		return 0
 	}
-	complain(os.Stderr, inJournal(), message(err))
+	var logged loggedError
+	if !errors.As(err, &logged) {
+		complain(os.Stderr, inJournal(), message(err))
+	}
 	if isUsage(err) {
 		return exitUsage
 	}

@@ -184,3 +184,30 @@ func TestSocketFlags(t *testing.T) {
 		}
 	}
 }
+
+// TestFailureInFormat: with log.format = "json" the error that ends the daemon is a record as well.
+func TestFailureInFormat(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("berthd serves as root only")
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "c.toml")
+	if err := os.WriteFile(file, []byte("[log]\nformat = 'json'\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// A file where a directory has to be.
+	r := runBerthd(t, "--config", file, "--root", filepath.Join(file, "root"), "--state", filepath.Join(dir, "state"))
+	if r.code != exitFailure {
+		t.Errorf("exit code %d, want %d", r.code, exitFailure)
+	}
+	var last struct{ Level, Msg, Err string }
+	lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
+	for _, line := range lines {
+		if err := json.Unmarshal([]byte(line), &last); err != nil {
+			t.Errorf("%q is no record: %v", line, err)
+		}
+	}
+	if last.Level != "ERROR" || !strings.Contains(last.Err, "not a directory") {
+		t.Errorf("the last record is %+v", last)
+	}
+}

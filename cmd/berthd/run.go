@@ -14,7 +14,6 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/config"
-	"github.com/berth-run/berth/metrics"
 )
 
 // run wires the parts together and serves until ctx ends. It calls notifyReady
@@ -104,51 +103,6 @@ func interrupted(err error) error {
 	}
 	klog.Background().Info("Ending with work under way; the next start finishes or undoes it", "what", err.Error())
 	return nil
-}
-
-// announce says in a few plain lines where everything is.
-func (d *parts) announce() {
-	fmt.Fprintf(os.Stderr, "\nberthd %s is ready, pid %d\n", version, os.Getpid())
-	fmt.Fprintf(os.Stderr, "  CRI socket   %s\n", d.config.Address)
-	fmt.Fprintf(os.Stderr, "  crictl       crictl --runtime-endpoint unix://%s ps -a\n", d.config.Address)
-	fmt.Fprintf(os.Stderr, "  kubelet      containerRuntimeEndpoint: unix://%s\n", d.config.Address)
-	fmt.Fprintf(os.Stderr, "  containerd   ctr --address %s --namespace k8s.io containers ls\n", d.engine.Address)
-	if d.exporter != nil {
-		fmt.Fprintf(os.Stderr, "  metrics      %s\n", metricsURL(d.exporter, d.config.Metrics.TLSCertFile != ""))
-	}
-	if d.exporter != nil && metricsOpen(d.config.Metrics) {
-		fmt.Fprintf(os.Stderr, "  note         the metrics, with the names of all pods, are open to whoever reaches %s: set metrics.token_file\n", d.config.Metrics.Address)
-	}
-	network := d.network.Status()
-	if network.Ready {
-		fmt.Fprintf(os.Stderr, "  network      %s\n", network.Message)
-	} else {
-		fmt.Fprintf(os.Stderr, "  network      not ready: %s\n", network.Message)
-	}
-	for _, q := range d.engine.Quarantined {
-		fmt.Fprintf(os.Stderr, "  DEGRADED     %s; its pods were ended\n", q)
-	}
-	for _, w := range d.host.Warnings() {
-		fmt.Fprintf(os.Stderr, "  note         %s\n", w)
-	}
-	fmt.Fprintln(os.Stderr)
-}
-
-// metricsOpen reports whether other machines may read the metrics without showing who they are.
-func metricsOpen(m config.Metrics) bool {
-	host, _, err := net.SplitHostPort(m.Address)
-	return err == nil && !config.IsLoopback(host) && m.TokenFile == "" && m.TLSClientCAFile == ""
-}
-
-func metricsURL(s *metrics.Server, secure bool) string {
-	scheme := "http"
-	if secure {
-		scheme = "https"
-	}
-	if s.Addr().Network() == "unix" {
-		return "unix://" + s.Addr().String()
-	}
-	return fmt.Sprintf("%s://%s/metrics", scheme, s.Addr())
 }
 
 // collectNetworks drops stale network attachments now and then.

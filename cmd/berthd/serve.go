@@ -42,6 +42,16 @@ func serve(o *options) error {
 	}
 	logs := setUpLogging(c.Log, os.Stderr, inJournal())
 	defer klog.Flush()
+	err = serveWith(o, c, logs)
+	if err != nil && c.Log.Format == "json" {
+		klog.Background().Error(err, "berthd ends with an error")
+		return loggedError{err}
+	}
+	return err
+}
+
+// serveWith is serve once there is a configuration and a log.
+func serveWith(o *options, c *config.Config, logs *logging) error {
 	unix.Umask(0o022)
 	release, err := acquire(c.Paths())
 	if err != nil {
@@ -55,13 +65,13 @@ func serve(o *options) error {
 	signal.Ignore(unix.SIGPIPE)
 	defer signal.Stop(signals)
 	r := &reloader{options: o, logs: logs, current: c}
-	go handleSignals(signals, stop, c.Pod.DrainTimeout.Duration+stopMargin, r.reload)
+	go handleSignals(signals, stop, c.Pod.DrainTimeout.Duration+stopMargin, r.reload, c.Log.Format)
 	return run(ctx, c)
 }
 
 // handleSignals calls stop on the first signal that asks for it and ends the
-// process on the second one, or when stopping takes longer than bound.
-func handleSignals(signals <-chan os.Signal, stop func(), bound time.Duration, reload func()) {
+// process on the second one, or when stopping takes longer than bound. format is log.format.
+func handleSignals(signals <-chan os.Signal, stop func(), bound time.Duration, reload func(), format string) {
 	var overdue <-chan time.Time
 	stopping := false
 	for {
@@ -84,12 +94,30 @@ func handleSignals(signals <-chan os.Signal, stop func(), bound time.Duration, r
 				stop()
 			}
 		case <-overdue:
-			complain(os.Stderr, inJournal(), fmt.Sprintf("berthd: did not stop within %s; this is what it was doing:", bound))
-			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+			sayStuck(bound, format)
 			os.Exit(exitFailure)
 		}
 	}
 }
+
+// sayStuck writes what a daemon that did not stop within bound is doing, as one record where log.format is json.
+func sayStuck(bound time.Duration, format string) {
+	if format == "json" {
+		var goroutines strings.Builder
+		_ = pprof.Lookup("goroutine").WriteTo(&goroutines, 1) // a builder takes everything
+		klog.Background().Error(nil, "Did not stop in time", "bound", bound.String(), "goroutines", goroutines.String())
+		klog.Flush()
+		return
+	}
+	complain(os.Stderr, inJournal(), fmt.Sprintf("berthd: did not stop within %s; this is what it was doing:", bound))
+	_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+}
+
+// loggedError is an error that the log has already, in its format.
+type loggedError struct{ error }
+
+// Unwrap returns the error.
+func (l loggedError) Unwrap() error { return l.error }
 
 // reloader applies what may change while the daemon runs. It is used by one
 // goroutine only.

@@ -24,7 +24,7 @@ func signalsMain(bound time.Duration) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGHUP)
 	fmt.Println("ready")
-	handleSignals(signals, func() { fmt.Println("stop") }, bound, func() { fmt.Println("reload") })
+	handleSignals(signals, func() { fmt.Println("stop") }, bound, func() { fmt.Println("reload") }, "text")
 }
 
 func TestSignals(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os/exec"
 	"strings"
 	"time"
 )
@@ -19,6 +20,9 @@ func newPrinter(w io.Writer) *printer { return &printer{w: w} }
 func (p *printer) intro(e *endpoint) {
 	fmt.Fprintf(p.w, "Berth demo, on %s\n", e.address)
 	fmt.Fprintf(p.w, "  %s %s, CRI %s\n", e.version.GetRuntimeName(), e.version.GetRuntimeVersion(), e.version.GetRuntimeApiVersion())
+	if _, err := exec.LookPath("crictl"); err != nil {
+		p.command(`export PATH="$PWD/bin:$PATH"`)
+	}
 	p.command("export CONTAINER_RUNTIME_ENDPOINT=" + e.address)
 }
 
