@@ -220,6 +220,38 @@ lint: ## check formatting and vet
 	[[ -z $$bad ]] || { echo "not formatted by gofmt: $$bad"; exit 1; }
 	@CGO_ENABLED=0 $(GO) vet $(AS_BERTHD) ./...
 
+# ---- Known vulnerabilities ----------------------------------------------------------------------
+
+VULN := golang.org/x/vuln
+
+$(BIN)/govulncheck: $(COMP)/govulncheck/go.mod $(COMP)/govulncheck/go.sum
+	$(call companion) -o $(abspath $@) $(VULN)/cmd/govulncheck
+
+# What make install puts on a node, from source: a directory with a go.mod, the packages there, and whether with cgo.
+VULN_OWN  ?= ./cmd/...
+VULN_COMP ?= runc containerd cni critools
+VULN_runc       := 1 $(RUNC)
+VULN_containerd := 0 $(addprefix $(CONTAINERD)/cmd/,containerd ctr containerd-shim-runc-v2)
+VULN_cni        := 0 $(addprefix $(CNI)/plugins/,$(CNI_PLUGINS))
+VULN_critools   := 0 $(CRITOOLS)/cmd/crictl
+
+# VULNDB is a copy of https://vuln.go.dev, unpacked from its vulndb.zip; without it the database is asked itself.
+VULNDB ?=
+
+.PHONY: vulncheck
+vulncheck: $(BIN)/govulncheck ## look for known vulnerabilities in what is installed (VULNDB=DIR: offline, with a copied database)
+	@$(if $(VULNDB),[[ -e '$(VULNDB)/index/modules.json' ]] || \
+		{ echo '$(VULNDB) is no copy of the database: it has no index/modules.json'; exit 1; };) \
+	failed=(); \
+	check() { \
+		echo "== $$1"; \
+		CGO_ENABLED=$$2 $(BIN)/govulncheck $(if $(VULNDB),-db 'file://$(abspath $(VULNDB))') \
+			-C "$$1" -tags "$(TAGS) seccomp" "$${@:3}" || failed+=("$$1"); \
+	}; \
+	check . 0 $(VULN_OWN); \
+	$(foreach c,$(VULN_COMP),check $(COMP)/$(c) $(VULN_$(c));) \
+	(( ! $${#failed[@]} )) || { echo "found something in, or could not look through: $${failed[*]}"; exit 1; }
+
 # ---- Installing ---------------------------------------------------------------------------------
 
 .PHONY: install
