@@ -69,7 +69,6 @@ func defaultCNI() CNI {
 		MaxConfs:       1,
 		AddTimeout:     D(time.Minute),
 		DelTimeout:     D(time.Minute),
-		CheckTimeout:   D(15 * time.Second),
 		GCTimeout:      D(10 * time.Second),
 		StatusTimeout:  D(5 * time.Second),
 		StatusInterval: D(10 * time.Second),

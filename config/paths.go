@@ -1,9 +1,6 @@
 package config
 
-import (
-	"path/filepath"
-	"strings"
-)
+import "path/filepath"
 
 // Paths derives the place of every file and socket that Berth makes from the
 // two directories that can be moved. Nobody else joins these names.
@@ -136,11 +133,6 @@ func shortID(id string) string { return id[:min(len(id), shimIDLength)] }
 // containerd starts, for handlers that name one.
 func (p Paths) ForeignShims() string { return filepath.Join(p.State, "f") }
 
-// longestForeignSocket is what containerd calls such a socket: a SHA-256 in hex.
-func (p Paths) longestForeignSocket() string {
-	return filepath.Join(p.ForeignShims(), strings.Repeat("f", 64))
-}
-
 // RuncRoot is runc's --root.
 func (p Paths) RuncRoot() string { return filepath.Join(p.State, "runc") }
 
@@ -179,9 +171,3 @@ func (p Paths) PodCIDR() string { return filepath.Join(p.State, "cni", "pod-cidr
 func (p Paths) cniConfDir() string { return filepath.Join(p.Root, "cni", "net.d") }
 func (p Paths) certsDir() string   { return filepath.Join(p.Root, "certs.d") }
 func (p Paths) cdiDir() string     { return filepath.Join(p.Root, "cdi") }
-
-// longestSocket is the longest socket path that Berth derives; sun_path bounds
-// it.
-func (p Paths) longestSocket() string {
-	return p.ShimTask("0123456789abcdef0123456789abcdef")
-}

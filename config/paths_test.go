@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/berth-run/berth/internal/statedir"
 )
 
 const podID = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -35,16 +37,20 @@ func TestPathsStayInside(t *testing.T) {
 	}
 }
 
-func TestLongestSocketIsTheLongest(t *testing.T) {
-	p := Paths{Root: "/r", State: "/s"}
-	longest := len(p.longestSocket())
+func TestSocketsFitBelowTheLongestState(t *testing.T) {
+	p := Paths{Root: "/r", State: "/" + strings.Repeat("s", statedir.Max(false)-1)}
 	for _, s := range []string{
 		p.Socket(), p.DebugSocket(), p.ShimTask(podID), p.ShimControl(podID),
 		p.ContainerdSocket(), p.ContainerdTTRPCSocket(),
 	} {
-		if len(s) > longest {
-			t.Errorf("%s is longer than %s", s, p.longestSocket())
+		if len(s) > statedir.MaxSocketPath {
+			t.Errorf("%s has %d bytes, a socket's path may have %d", s, len(s), statedir.MaxSocketPath)
 		}
+	}
+	p.State = "/" + strings.Repeat("s", statedir.Max(true)-1)
+	// containerd calls the socket of a shim by a SHA-256 in hex.
+	if s := p.ForeignShims() + "/" + strings.Repeat("f", 64); len(s) != statedir.MaxSocketPath {
+		t.Errorf("%s has %d bytes, want %d", s, len(s), statedir.MaxSocketPath)
 	}
 	if p.ShimTask(podID) == p.ShimTask(strings.ToUpper(podID)) {
 		t.Error("sockets of different pods share a path")
@@ -110,7 +116,7 @@ func TestExplicitValuesDoNotMove(t *testing.T) {
 func TestDerivedValuesAreValid(t *testing.T) {
 	for i := range 500 {
 		c := Default()
-		c.State = "/run/" + strings.Repeat("x", i%60) + string(rune('a'+i%26))
+		c.State = "/run/" + strings.Repeat("x", i%35) + string(rune('a'+i%26))
 		c.Complete()
 		if err := c.Validate(); err != nil {
 			t.Fatalf("state %s: %v", c.State, err)

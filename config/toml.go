@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -31,8 +30,7 @@ func (c *Config) readTOML(name string, data []byte) Problems {
 	if len(r.problems) > 0 {
 		return r.problems
 	}
-	dec := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
-	if err := dec.Decode(c); err != nil {
+	if err := toml.Unmarshal(data, c); err != nil {
 		return Problems{decodeProblem(name, err)}
 	}
 	return nil
@@ -42,10 +40,6 @@ func (c *Config) readTOML(name string, data []byte) Problems {
 // text that the types refuse.
 func decodeProblem(file string, err error) Problem {
 	p := Problem{Origin: Origin{File: file}, Message: err.Error()}
-	var missing *toml.StrictMissingError
-	if errors.As(err, &missing) && len(missing.Errors) > 0 {
-		err = &missing.Errors[0]
-	}
 	var de *toml.DecodeError
 	if errors.As(err, &de) {
 		p.Origin.Line, _ = de.Position()
@@ -117,7 +111,9 @@ func (r *reader) lookup(path []string, line int) (reflect.Type, bool) {
 	for i, part := range path {
 		next, ok := step(t, part)
 		if !ok {
-			r.unknown(path[:i+1], line, t)
+			if !r.retire(path[:i+1], line) {
+				r.unknown(path[:i+1], line, t)
+			}
 			return nil, false
 		}
 		if next == handlerType {

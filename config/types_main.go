@@ -47,6 +47,8 @@ type Config struct {
 	// origins says for each dotted key where its value comes from; keys that
 	// nobody set are absent.
 	origins map[string]Origin
+	// retired are keys that were read and do nothing any more.
+	retired []Problem
 }
 
 // Log is the section [log].

@@ -16,8 +16,6 @@ type CNI struct {
 	AddTimeout Duration `toml:"add_timeout"`
 	// The same for DEL.
 	DelTimeout Duration `toml:"del_timeout"`
-	// The same for CHECK.
-	CheckTimeout Duration `toml:"check_timeout"`
 	// The same for GC; pods that start meanwhile wait for it.
 	GCTimeout Duration `toml:"gc_timeout"`
 	// The same for STATUS.

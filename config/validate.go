@@ -10,13 +10,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/berth-run/berth/internal/statedir"
 )
 
 // unixScheme may stand before socket paths.
 const unixScheme = "unix://"
-
-// maxSocketPath is what fits into sun_path with its terminating zero.
-const maxSocketPath = 107
 
 // Validate checks that every value can work, as far as that can be seen without
 // touching the system. The error is of type Problems. It expects a completed
@@ -74,9 +73,8 @@ func (v *validator) directories() {
 	case strings.HasPrefix(root, state+"/"):
 		v.complain("root", "must not lie in the state directory %s, which does not survive a reboot", state)
 	}
-	if s := c.Paths().longestSocket(); len(s) > maxSocketPath {
-		v.complain("state", "is too long by %d bytes: sockets such as %s may have %d",
-			len(s)-maxSocketPath, s, maxSocketPath)
+	if problem := statedir.Problem(state, c.Containerd.Address == ""); problem != "" {
+		v.complain("state", "%s", problem)
 	}
 	v.socket("address", c.Address)
 }
@@ -222,10 +220,6 @@ var (
 
 func (v *validator) handler(key, name string, h Handler) {
 	v.word(key, name)
-	if s := v.config.Paths().longestForeignSocket(); h.Shim != "" && v.config.Containerd.Address == "" && len(s) > maxSocketPath {
-		v.complain("state", "is too long by %d bytes for handler %s: containerd names the sockets of shims such as %s "+
-			"by 64 characters, and they may have %d in all", len(s)-maxSocketPath, name, h.Shim, maxSocketPath)
-	}
 	v.handlerProgram(key, h)
 	v.oneOf(key+".cgroup_driver", string(h.CgroupDriver), cgroupDrivers...)
 	if h.Snapshotter != "" {

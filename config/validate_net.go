@@ -19,7 +19,7 @@ func (v *validator) cni() {
 		key   string
 		value Duration
 	}{
-		{"cni.add_timeout", c.AddTimeout}, {"cni.del_timeout", c.DelTimeout}, {"cni.check_timeout", c.CheckTimeout},
+		{"cni.add_timeout", c.AddTimeout}, {"cni.del_timeout", c.DelTimeout},
 		{"cni.gc_timeout", c.GCTimeout}, {"cni.status_timeout", c.StatusTimeout},
 		{"cni.status_interval", c.StatusInterval}, {"cni.del_retry_max", c.DelRetryMax},
 	} {

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/berth-run/berth/internal/statedir"
 )
 
 var cgroupDrivers = []string{string(CgroupAuto), string(CgroupSystemd), string(CgroupCgroupfs)}
@@ -21,8 +23,8 @@ func (v *validator) absolute(key, dir string) bool {
 }
 
 func (v *validator) socket(key, name string) {
-	if v.absolute(key, name) && len(name) > maxSocketPath {
-		v.complain(key, "is too long for a unix socket: %d bytes, %d are possible", len(name), maxSocketPath)
+	if v.absolute(key, name) && len(name) > statedir.MaxSocketPath {
+		v.complain(key, "is too long for a unix socket: %d bytes, %d are possible", len(name), statedir.MaxSocketPath)
 	}
 }
 

@@ -22,7 +22,8 @@ func ulimits(in map[string]config.Ulimit) []specs.POSIXRlimit {
 	return out
 }
 
-// LoadBlockIO reads the block-IO classes that containers may ask for.
+// LoadBlockIO reads the block-IO classes that containers may ask for into memory. Nothing happens with
+// an empty name.
 func LoadBlockIO(file string) error {
 	if file == "" {
 		return nil

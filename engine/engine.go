@@ -34,6 +34,9 @@ type Options struct {
 	// External is the unix socket of a containerd that already runs. When set,
 	// the fields above are not used.
 	External string
+	// ConnectTimeout bounds how long to wait for the external one, which systemd may be
+	// starting at the same moment.
+	ConnectTimeout time.Duration
 	// Check is run for each database of the embedded containerd before it is opened;
 	// empty checks nothing.
 	Check CheckCommand
@@ -69,10 +72,6 @@ func (e *Engine) Ready() error {
 	}
 	return nil
 }
-
-// startTimeout bounds how long berthd waits for an external containerd, which
-// systemd may be starting at the same moment.
-const startTimeout = 30 * time.Second
 
 // Open starts the embedded containerd or connects to the external one.
 // ctx bounds the start only; the engine lives until Close.

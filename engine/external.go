@@ -17,13 +17,13 @@ import (
 func openExternal(ctx context.Context, o Options) (*Engine, error) {
 	address := strings.TrimPrefix(o.External, "unix://")
 	if _, err := os.Stat(address); err != nil {
-		klog.FromContext(ctx).Info("Waiting for containerd", "address", address, "reason", err.Error(), "atMost", startTimeout)
+		klog.FromContext(ctx).Info("Waiting for containerd", "address", address, "reason", err.Error(), "atMost", o.ConnectTimeout)
 	}
-	client, err := containerd.New(address, containerd.WithDefaultNamespace(Namespace), containerd.WithTimeout(startTimeout))
+	client, err := containerd.New(address, containerd.WithDefaultNamespace(Namespace), containerd.WithTimeout(o.ConnectTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("connect to containerd at %s (is it running, and is the address in [containerd] right?): %w", address, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
 	defer cancel()
 	serving, err := client.IsServing(ctx)
 	if err == nil && !serving {

@@ -5,9 +5,7 @@ package handler
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sort"
 	"time"
@@ -16,7 +14,6 @@ import (
 	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
@@ -58,25 +55,40 @@ type Handler struct {
 type Set struct {
 	byName       map[string]*Handler
 	defaultName  string
+	leftOut      []string
 	descriptions []*runtimeapi.RuntimeHandler
 }
 
-// Resolve finds the binaries of all configured handlers. A handler whose binary
-// is missing is fatal when it is the default one, and else left out with a
-// warning, since the node can do without it.
-func Resolve(ctx context.Context, cfg *config.Config, find *companions.Finder, host *hostinfo.Info, systemd bool) (*Set, error) {
+// Node is what handlers find on a node.
+type Node struct {
+	// Find looks for programs.
+	Find *companions.Finder
+	// Host is what the kernel can do.
+	Host *hostinfo.Info
+	// Snapshotter returns nil when containerd has the snapshotter and the host can use it.
+	Snapshotter func(name string) error
+	// Systemd is set where cgroup.driver is systemd's.
+	Systemd bool
+}
+
+// Resolve finds what all configured handlers need. A handler that lacks something
+// is fatal when it is the default one, and else left out with a warning, since the
+// node can do without it.
+func Resolve(ctx context.Context, cfg *config.Config, node Node) (*Set, error) {
 	set := &Set{byName: map[string]*Handler{}, defaultName: cfg.Runtime.DefaultHandler}
 	for name, hc := range cfg.Runtime.Handlers {
-		h, err := resolve(ctx, cfg, name, hc, find, host, systemd)
+		h, err := resolve(ctx, cfg, name, hc, node)
 		if err != nil && name == set.defaultName {
 			return nil, fmt.Errorf("runtime.handlers.%s (the default handler): %w", name, err)
 		}
 		if err != nil {
 			klog.FromContext(ctx).Error(err, "Runtime handler left out; pods that name it will be refused", "handler", name)
+			set.leftOut = append(set.leftOut, fmt.Sprintf("pods of runtime handler %s are refused: %s", name, err))
 			continue
 		}
 		set.byName[name] = h
 	}
+	sort.Strings(set.leftOut)
 	if set.byName[set.defaultName] == nil {
 		return nil, fmt.Errorf("runtime.default_handler: no handler %q is configured: %w", set.defaultName, errdefs.ErrInvalidArgument)
 	}
@@ -84,11 +96,17 @@ func Resolve(ctx context.Context, cfg *config.Config, find *companions.Finder, h
 	return set, nil
 }
 
-func resolve(ctx context.Context, cfg *config.Config, name string, hc config.Handler, find *companions.Finder, host *hostinfo.Info, systemd bool) (*Handler, error) {
+// LeftOut says in a line for each handler that is configured and not there what it lacks.
+func (s *Set) LeftOut() []string { return s.leftOut }
+
+func resolve(ctx context.Context, cfg *config.Config, name string, hc config.Handler, node Node) (*Handler, error) {
+	if err := Check(name, hc, node.Find, cfg.Containerd.Address == ""); err != nil {
+		return nil, err
+	}
 	h := &Handler{
 		Name:        name,
 		Snapshotter: hc.Snapshotter,
-		Systemd:     systemd,
+		Systemd:     node.Systemd,
 		Timeout:     hc.Timeout.Duration,
 		config:      hc,
 		runcRoot:    cfg.Paths().RuncRoot(),
@@ -101,6 +119,9 @@ func resolve(ctx context.Context, cfg *config.Config, name string, hc config.Han
 	}
 	if h.Snapshotter == "" {
 		h.Snapshotter = cfg.Containerd.Snapshotter
+	}
+	if err := node.Snapshotter(h.Snapshotter); err != nil {
+		return nil, err
 	}
 	if hc.CgroupDriver != config.CgroupAuto {
 		h.Systemd = hc.CgroupDriver == config.CgroupSystemd
@@ -117,7 +138,7 @@ func resolve(ctx context.Context, cfg *config.Config, name string, hc config.Han
 		h.UserNamespaces = hc.UserNamespaces == config.Yes
 		return h, nil
 	}
-	return h, h.resolveOwn(ctx, find, host)
+	return h, h.resolveOwn(ctx, node.Find, node.Host)
 }
 
 // resolveOwn finds berth-shim and the OCI runtime it drives, and asks that what
@@ -127,11 +148,7 @@ func (h *Handler) resolveOwn(ctx context.Context, find *companions.Finder, host 
 	if h.Shim, err = find.Find(companions.Shim); err != nil {
 		return err
 	}
-	binary := h.config.Path
-	if binary == "" {
-		binary = h.Name
-	}
-	if h.Binary, err = find.Find(binary); err != nil {
+	if h.Binary, err = find.Find(binaryName(h.Name, h.config)); err != nil {
 		return err
 	}
 	if h.Spec.Features, err = hostinfo.QueryRuntime(ctx, h.Binary, host); err != nil {
@@ -144,6 +161,14 @@ func (h *Handler) resolveOwn(ctx context.Context, find *companions.Finder, host 
 	return nil
 }
 
+// binaryName is the OCI runtime of a handler with Berth's own shim: a path, or a name to look up.
+func binaryName(name string, hc config.Handler) string {
+	if hc.Path != "" {
+		return hc.Path
+	}
+	return name
+}
+
 // idmappable says whether everything that a pod with a user namespace mounts can be
 // mounted with mapped IDs.
 func idmappable(host *hostinfo.Info, dirs []string) bool {
@@ -153,18 +178,6 @@ func idmappable(host *hostinfo.Info, dirs []string) bool {
 		}
 	}
 	return true
-}
-
-func readBaseSpec(file string) (*specs.Spec, error) {
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("base_spec: %w", err)
-	}
-	s := &specs.Spec{}
-	if err := json.Unmarshal(raw, s); err != nil {
-		return nil, fmt.Errorf("base_spec %s is no OCI runtime specification: %w", file, err)
-	}
-	return s, nil
 }
 
 // Get finds a handler; "" is the default one. An unknown name is

@@ -253,7 +253,7 @@ func TestConfigurationBudget(t *testing.T) {
 
 // TestReportedNames has more tags of one image than are shown.
 func TestReportedNames(t *testing.T) {
-	x := newIndex(nil)
+	x := newIndex(Pins{})
 	one := fakeTarget("abc1", "1")
 	records := map[string]record{}
 	for i := range 3 * budget.ReportedNames {

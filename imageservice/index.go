@@ -22,10 +22,10 @@ type index struct {
 	records map[string]record // by record name
 	images  map[string]*Image // by ID
 	refs    map[string]string // every tag and digest reference, and name → ID
-	pinned  map[string]bool   // configured references
+	pinned  Pins              // configured
 }
 
-func newIndex(pinned map[string]bool) *index {
+func newIndex(pinned Pins) *index {
 	return &index{
 		records: map[string]record{}, images: map[string]*Image{}, refs: map[string]string{}, pinned: pinned,
 	}
@@ -117,14 +117,14 @@ func (x *index) build(names []string) *Image {
 			// record with that name.
 			img.RepoDigests = append(img.RepoDigests, repo+"@"+r.target.desc.Digest.String())
 		}
-		img.Pinned = img.Pinned || r.pinned || x.pinned[name]
+		img.Pinned = img.Pinned || r.pinned || x.pinned.match(name)
 	}
 	sort.Strings(img.RepoDigests)
 	img.RepoDigests = slices.Compact(img.RepoDigests)
 	for _, d := range img.RepoDigests {
-		img.Pinned = img.Pinned || x.pinned[d]
+		img.Pinned = img.Pinned || x.pinned.match(d)
 	}
-	img.Pinned = img.Pinned || x.pinned[img.ID]
+	img.Pinned = img.Pinned || x.pinned.match(img.ID)
 	return img
 }
 

@@ -65,7 +65,7 @@ type Options struct {
 	// layers side by side while downloading, in this process, where the snapshotter allows it.
 	DisableStreaming bool
 
-	// PinnedImages are references that Image.pinned is reported for.
+	// PinnedImages are references that Image.pinned is reported for, see ParsePins.
 	PinnedImages []string
 	// UserAgent is sent to registries. Default "berth (containerd <version>)".
 	UserAgent string

@@ -54,9 +54,9 @@ func New(client *containerd.Client, opts Options) (*Service, error) {
 			return nil, fmt.Errorf("image platform %q: %v: %w", opts.Platform, err, errdefs.ErrInvalidArgument)
 		}
 	}
-	pinned, err := pinnedSet(opts.PinnedImages)
+	pinned, err := ParsePins(opts.PinnedImages)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("pinned images: %w", err)
 	}
 	ctx, cancel := context.WithCancel(namespaces.WithNamespace(context.Background(), opts.Namespace))
 	s := &Service{
@@ -74,23 +74,6 @@ func New(client *containerd.Client, opts Options) (*Service, error) {
 	}
 	s.usage = newAccounting(s)
 	return s, nil
-}
-
-// pinnedSet normalises the configured references.
-func pinnedSet(refs []string) (map[string]bool, error) {
-	set := map[string]bool{}
-	for _, ref := range refs {
-		if isFullID(ref) {
-			set[ref] = true
-			continue
-		}
-		named, err := parseRef(ref)
-		if err != nil {
-			return nil, fmt.Errorf("pinned images: %w", err)
-		}
-		set[named.String()] = true
-	}
-	return set, nil
 }
 
 // withNamespace puts the service's containerd namespace on a caller's context.

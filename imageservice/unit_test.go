@@ -21,7 +21,7 @@ func fakeTarget(config, manifest string) *target {
 }
 
 func TestIndexFind(t *testing.T) {
-	x := newIndex(map[string]bool{"docker.io/library/busybox:1": true})
+	x := newIndex(Pins{names: map[string]bool{"docker.io/library/busybox:1": true}})
 	one, two := fakeTarget("abc1", "1"), fakeTarget("abc2", "2")
 	x.set(map[string]record{
 		"docker.io/library/busybox:1": {target: one},
@@ -182,7 +182,7 @@ func FuzzReference(f *testing.F) {
 	for _, s := range []string{"busybox", "a.b/c:1", "sha256:abc", "x@sha256:" + strings.Repeat("a", 64), "UP", "", "localhost:5000/x"} {
 		f.Add(s)
 	}
-	x := newIndex(nil)
+	x := newIndex(Pins{})
 	x.set(map[string]record{"docker.io/library/busybox:latest": {target: fakeTarget("abc", "1")}}, nil)
 	f.Fuzz(func(t *testing.T, s string) {
 		if named, err := parseRef(s); err == nil {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/berth-run/berth/internal/statedir"
 )
 
 var testPod = strings.Repeat("0123456789abcdef", 4)
@@ -46,11 +48,25 @@ func TestLaunchRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := CheckStateDir(long); err == nil || !strings.Contains(err.Error(), "bytes shorter") {
-		t.Errorf("long state directory: %v", err)
+}
+
+// TestStateDirIsLongEnough compares the longest state directory with the longest path that a shim makes
+// below it.
+func TestStateDirIsLongEnough(t *testing.T) {
+	dir := "/" + strings.Repeat("x", statedir.Max(false)-1)
+	task, control, err := SocketPaths(dir, testPod)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := CheckStateDir("/run/berth"); err != nil {
-		t.Error(err)
+	terminal := filepath.Join(tempDir(dir, testPod), "pty4294967295", "pty.sock") // as go-runc calls it
+	if len(terminal) != statedir.MaxSocketPath {
+		t.Errorf("%s has %d bytes, want %d", terminal, len(terminal), statedir.MaxSocketPath)
+	}
+	if len(task) > len(terminal) || len(control) > len(terminal) {
+		t.Errorf("%s or %s is longer than %s", task, control, terminal)
+	}
+	if _, _, err := SocketPaths(dir+"x", testPod); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "45 are possible") {
+		t.Errorf("a longer directory: %v", err)
 	}
 }
 

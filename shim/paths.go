@@ -7,18 +7,16 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/berth-run/berth/internal/statedir"
 )
 
 const (
-	// maxSocketPath is what fits into sockaddr_un.sun_path with its closing zero.
-	maxSocketPath = 107
 	// infoFile and logFile are in the pod's directory.
 	infoFile = "shim.json"
 	logFile  = "shim.log"
 	// defaultNamespace is containerd's namespace for Kubernetes.
 	defaultNamespace = "k8s.io"
-	// longestTemp is the longest path that go-runc makes below TMPDIR: a terminal's socket.
-	longestTemp = "pty4294967295/pty.sock"
 )
 
 // SocketPaths are the paths of a pod's task and control socket. It fails with
@@ -28,25 +26,15 @@ func SocketPaths(stateDir, podID string) (task, control string, err error) {
 		return "", "", fmt.Errorf("shim: pod ID %q is not 64 hexadecimal digits: %w", podID, errdefs.ErrInvalidArgument)
 	}
 	base := filepath.Join(stateDir, "s", podID[:32])
-	task, control = base+".task", base+".ctl"
-	longest := filepath.Join(tempDir(stateDir, podID), longestTemp)
-	if n := len(longest); n > maxSocketPath {
-		return "", "", fmt.Errorf("shim: socket path %s has %d bytes and the kernel takes %d: use a state directory that is at least %d bytes shorter: %w",
-			longest, n, maxSocketPath, n-maxSocketPath, errdefs.ErrInvalidArgument)
+	if problem := statedir.Problem(stateDir, false); problem != "" {
+		return "", "", fmt.Errorf("shim: the state directory %s %s: %w", stateDir, problem, errdefs.ErrInvalidArgument)
 	}
-	return task, control, nil
+	return base + ".task", base + ".ctl", nil
 }
 
 // tempDir is a short name of PodDir, a symbolic link: among the temporary files of a shim are
 // sockets for terminals, whose paths would not fit below PodDir itself.
 func tempDir(stateDir, podID string) string { return filepath.Join(stateDir, "s", podID[:32]+".tmp") }
-
-// CheckStateDir reports whether sockets of pods fit under stateDir, so that a daemon can refuse its
-// configuration rather than every pod.
-func CheckStateDir(stateDir string) error {
-	_, _, err := SocketPaths(stateDir, strings.Repeat("0", 64))
-	return err
-}
 
 // PodDir is the directory of a pod under stateDir.
 func PodDir(stateDir, podID string) string { return filepath.Join(stateDir, "pods", podID) }

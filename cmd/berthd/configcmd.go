@@ -28,14 +28,8 @@ func newConfigCommand(o *options) *cobra.Command {
 		},
 		&cobra.Command{
 			Use:   "check",
-			Short: "Check files and flags; list all problems with file, line and key",
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				if _, err := o.load(); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), "The configuration is valid.")
-				return err
-			},
+			Short: "Find what keeps berthd from starting with these files and flags, on this machine",
+			RunE:  func(cmd *cobra.Command, _ []string) error { return checkConfig(cmd, o) },
 		},
 		&cobra.Command{
 			Use:   "show",
@@ -54,4 +48,25 @@ func newConfigCommand(o *options) *cobra.Command {
 		},
 	)
 	return cmd
+}
+
+// checkConfig does what a start does before it changes anything, and prints what a start would only
+// warn of.
+func checkConfig(cmd *cobra.Command, o *options) error {
+	c, err := o.load()
+	if err != nil {
+		return err
+	}
+	found, err := runPreflight(c)
+	if err != nil {
+		return err
+	}
+	for _, w := range found.warnings {
+		cmd.PrintErrln("warning: " + w)
+	}
+	if err := found.err(); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), "The configuration is valid.")
+	return err
 }

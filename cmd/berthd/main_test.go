@@ -98,6 +98,7 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 }
 
 func TestConfigCommands(t *testing.T) {
+	standIns(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "c.toml")
 	defaults := runBerthd(t, "config", "default")
@@ -159,7 +160,11 @@ func TestVersion(t *testing.T) {
 }
 
 func TestRelativePathsOfFlags(t *testing.T) {
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "berth") // short enough for a state directory
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
 	cmd := berthd(t, "config", "show", "--root", "r", "--state", "./s", "--address", "unix://x.sock")
 	cmd.Dir = dir
 	out, err := cmd.Output()

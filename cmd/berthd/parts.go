@@ -38,25 +38,26 @@ import (
 
 // parts are what the daemon is made of, made in the order of the fields.
 type parts struct {
-	config     *config.Config
-	failpoints *failpoint.Set
-	find       *companions.Finder
-	host       *hostinfo.Info
-	cgroups    *cgroup.Host
-	metrics    *metrics.Metrics
-	tracing    *tracing.Tracing // nil: switched off
-	engine     *engine.Engine
-	handlers   *handler.Set
-	network    *cni.Manager
-	images     *imageservice.Service
-	hub        *events.Hub
-	containers *container.Manager
-	pods       *sandbox.Manager
-	sampler    *metrics.Sampler
-	usage      *metrics.UsageCache
-	streaming  *streaming.Server
-	exporter   *metrics.Server // nil: switched off
-	trimmer    *trimmer
+	config       *config.Config
+	failpoints   *failpoint.Set
+	find         *companions.Finder
+	host         *hostinfo.Info
+	cgroups      *cgroup.Host
+	metrics      *metrics.Metrics
+	tracing      *tracing.Tracing // nil: switched off
+	engine       *engine.Engine
+	snapshotters engine.Snapshotters
+	handlers     *handler.Set
+	network      *cni.Manager
+	images       *imageservice.Service
+	hub          *events.Hub
+	containers   *container.Manager
+	pods         *sandbox.Manager
+	sampler      *metrics.Sampler
+	usage        *metrics.UsageCache
+	streaming    *streaming.Server
+	exporter     *metrics.Server // nil: switched off
+	trimmer      *trimmer
 
 	feedCtx context.Context // ends when the daemon stops
 	feedEnd context.CancelFunc
@@ -128,12 +129,8 @@ func (d *parts) lookAround(ctx context.Context) (err error) {
 	if err := container.LoadBlockIO(d.config.Container.BlockIOConfigFile); err != nil {
 		return err
 	}
-	driver := string(d.config.Cgroup.Driver)
-	if d.config.Cgroup.Driver == config.CgroupAuto {
-		driver = ""
-	}
-	if d.cgroups, err = cgroup.Detect(driver); err != nil {
-		return err
+	if d.cgroups, err = cgroup.Detect(cgroupDriver(d.config.Cgroup.Driver)); err != nil {
+		return fmt.Errorf("cgroup.driver: %w", err)
 	}
 	d.metrics = metrics.New(buildInfo(d.cgroups))
 	if d.tracing, err = tracing.New(ctx, version); err != nil {
@@ -162,11 +159,19 @@ func (d *parts) openEngine(ctx context.Context) (err error) {
 	}
 	d.metrics.RegisterDamage(len(d.engine.Quarantined))
 	d.onClose(d.engine.Close)
+	if d.snapshotters, err = d.engine.Snapshotters(ctx); err != nil {
+		return err
+	}
+	if err := d.snapshotters.Check(d.config.Containerd.Snapshotter); err != nil {
+		return fmt.Errorf("containerd.snapshotter: %w", err)
+	}
 	return nil
 }
 
 func (d *parts) makeHandlers(ctx context.Context) (err error) {
-	d.handlers, err = handler.Resolve(ctx, d.config, d.find, d.host, d.cgroups.Driver == cgroup.Systemd)
+	d.handlers, err = handler.Resolve(ctx, d.config, handler.Node{
+		Find: d.find, Host: d.host, Snapshotter: d.snapshotters.Check, Systemd: d.cgroups.Driver == cgroup.Systemd,
+	})
 	return err
 }
 
@@ -381,7 +386,7 @@ func (d *parts) info() map[string]any {
 		"config":        configuration,
 		"configSources": d.config.Sources(),
 		"host":          d.host,
-		"warnings":      d.host.Warnings(),
+		"warnings":      append(d.host.Warnings(), d.handlers.LeftOut()...),
 		"pulls":         d.images.Pulls(),
 		"cniDetach":     d.pods.DetachQueue(),
 		"containerd":    map[string]any{"address": d.engine.Address, "embedded": d.engine.Embedded},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -63,6 +64,9 @@ func run(ctx context.Context, c *config.Config) (err error) {
 // listen makes the CRI socket, for root alone. What a former daemon left at its
 // place is removed: the lock on the state directory tells that none is there.
 func listen(address string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(address), 0o711); err != nil {
+		return nil, fmt.Errorf("make the directory of the CRI socket: %w", err)
+	}
 	if err := os.Remove(address); err != nil && !os.IsNotExist(err) {
 		return nil, fmt.Errorf("remove the former socket: %w", err)
 	}

@@ -52,7 +52,17 @@ func serve(o *options) error {
 
 // serveWith is serve once there is a configuration and a log.
 func serveWith(o *options, c *config.Config, logs *logging) error {
+	for _, key := range c.Retired() {
+		klog.Background().Info("A key of the configuration has no effect", "key", key.Key, "reason", key.Message, "where", key.Origin.String())
+	}
 	unix.Umask(0o022)
+	found, err := runPreflight(c)
+	if err == nil {
+		err = found.err()
+	}
+	if err != nil {
+		return err
+	}
 	release, err := acquire(c.Paths())
 	if err != nil {
 		return err

@@ -25,28 +25,23 @@ import (
 func engineOptions(c *config.Config) engine.Options {
 	p := c.Paths()
 	return engine.Options{
-		Root:        p.ContainerdRoot(),
-		State:       p.ContainerdState(),
-		Address:     p.ContainerdSocket(),
-		ShimSockets: p.ForeignShims(),
-		External:    c.Containerd.Address,
-		Check:       checkCommand(),
-		Quarantine:  p.Quarantine(),
-		Debug:       c.Log.Level == "debug" || c.Log.Level == "trace",
+		Root:           p.ContainerdRoot(),
+		State:          p.ContainerdState(),
+		Address:        p.ContainerdSocket(),
+		ShimSockets:    p.ForeignShims(),
+		External:       c.Containerd.Address,
+		ConnectTimeout: c.Containerd.ConnectTimeout.Duration,
+		Check:          checkCommand(),
+		Quarantine:     p.Quarantine(),
+		Debug:          c.Log.Level == "debug" || c.Log.Level == "trace",
 	}
 }
 
 func imageOptions(c *config.Config) imageservice.Options {
-	handlers := make(map[string]string, len(c.Runtime.Handlers)+1)
-	for name, h := range c.Runtime.Handlers {
-		handlers[name] = h.Snapshotter
-	}
-	handlers[""] = c.Runtime.Handlers[c.Runtime.DefaultHandler].Snapshotter
 	i := c.Image
 	return imageservice.Options{
 		Namespace:             engine.Namespace,
 		Snapshotter:           c.Containerd.Snapshotter,
-		RuntimeHandlers:       handlers,
 		RegistryConfigDir:     i.RegistryConfigDir,
 		ResolveTimeout:        i.ResolveTimeout.Duration,
 		StallTimeout:          i.ProgressTimeout.Duration,
@@ -94,12 +89,19 @@ func cniOptions(c *config.Config) (cni.Options, error) {
 		Timeouts: cni.Timeouts{
 			Add:    n.AddTimeout.Duration,
 			Del:    n.DelTimeout.Duration,
-			Check:  n.CheckTimeout.Duration,
 			GC:     n.GCTimeout.Duration,
 			Status: n.StatusTimeout.Duration,
 		},
 		StatusInterval: n.StatusInterval.Duration,
 	}, nil
+}
+
+// cgroupDriver is the driver as cgroup.Detect takes it: empty asks the host.
+func cgroupDriver(d config.CgroupDriver) string {
+	if d == config.CgroupAuto {
+		return ""
+	}
+	return string(d)
 }
 
 func streamingConfig(c *config.Config) (streaming.Config, error) {

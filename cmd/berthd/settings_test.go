@@ -43,8 +43,7 @@ func TestSettings(t *testing.T) {
 	if e := engineOptions(c); e.External != "/x.sock" || !strings.HasPrefix(e.Root, "/r/") || !strings.HasPrefix(e.ShimSockets, "/s/") {
 		t.Errorf("engine: %+v", e)
 	}
-	c.Runtime.Handlers["kata"] = config.Handler{Snapshotter: "devmapper"}
-	if i := imageOptions(c); i.RuntimeHandlers["kata"] != "devmapper" || i.RegistryConfigDir != "/r/certs.d" {
+	if i := imageOptions(c); i.RegistryConfigDir != "/r/certs.d" {
 		t.Errorf("images: %+v", i)
 	}
 	s, err := streamingConfig(c)

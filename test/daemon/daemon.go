@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/config"
+	"github.com/berth-run/berth/internal/statedir"
 	"github.com/berth-run/berth/test/host"
 	"github.com/berth-run/berth/test/images"
 )
@@ -115,6 +117,9 @@ func (d *Daemon) prepare() error {
 		return err
 	}
 	root, state := filepath.Join(d.Dir, "root"), filepath.Join(d.Dir, "run")
+	if d.LongState {
+		state += strings.Repeat("n", statedir.Max(true)-len(state))
+	}
 	conf, err := config.Load(config.LoadOptions{
 		File: d.configFile(), Overrides: config.Overrides{Root: &root, State: &state},
 	})

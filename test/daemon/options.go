@@ -16,6 +16,9 @@ type Options struct {
 	External bool
 	// Config is TOML that is put into the configuration file as it is.
 	Config string
+	// LongState gives the state directory the greatest length that berthd takes
+	// with the containerd inside it.
+	LongState bool
 	// Certs is a certs.d directory for registries; empty is that of the shared
 	// registry.
 	Certs string
