@@ -47,6 +47,8 @@ func TestKubelet(t *testing.T) {
 	t.Run("OOM", func(t *testing.T) { testOOM(t, k) })
 	t.Run("Unhealthy", func(t *testing.T) { testUnhealthy(t, k) })
 	t.Run("Stats", func(t *testing.T) { testStats(t, k) })
+	t.Run("EmptyDir", func(t *testing.T) { testEmptyDir(t, k) })
+	t.Run("ImageUpdate", func(t *testing.T) { testImageUpdate(t, k) })
 	t.Run("RuntimeCrash", func(t *testing.T) { testRuntimeCrash(t, k, r) })
 	for _, f := range remove {
 		f()
