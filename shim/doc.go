@@ -12,7 +12,7 @@
 //
 // Tasks are created through containerd as usual, with
 //
-//	container.NewTask(ctx, ioConfig.Creator(), containerd.WithTaskAPIEndpoint(proc.TaskEndpoint(), shim.TaskAPIVersion))
+//	created.NewTask(ctx, ioConfig.Creator(), containerd.WithTaskAPIEndpoint(proc.TaskEndpoint(), shim.TaskAPIVersion))
 //
 // and the log configuration travels to the shim inside the task's stdout string.
 package shim

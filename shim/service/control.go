@@ -24,7 +24,7 @@ const (
 	closeStdinTimeout = 5 * time.Second
 )
 
-// control serves Berth's control protocol (see shim/wire.go).
+// control serves Berth's control protocol (see shim/api/wire.go).
 type control struct {
 	svc   *Service
 	podID string

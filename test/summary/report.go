@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// expectation is a line of skips.txt: the tests whose "package TestName" matches
+// expectation is a line of skips.txt: the tests whose package and name, with a blank between, match
 // may be skipped, for the reason given.
 type expectation struct {
 	pattern *regexp.Regexp
