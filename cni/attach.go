@@ -83,6 +83,11 @@ func (m *Manager) attachLocked(ctx context.Context, att Attachment, rec *record)
 	result := &Result{}
 	for i, n := range s.networks {
 		rn := rec.data.Networks[i]
+		if bridge := bridgeOf(n); bridge != "" && publishesIPv4(att.Ports) {
+			if err := m.guardLoopback(ctx, bridge); err != nil {
+				return nil, fmt.Errorf("keep the pods of bridge %s from the host's 127.0.0.0/8: %w", bridge, err)
+			}
+		}
 		got, err := m.cni.AddNetworkList(m.run(ctx, n.builtin, rec), n.list, rec.runtimeConf(rn, att.NetNS))
 		if err != nil {
 			return nil, classify(fmt.Errorf("network %q (%s): %w", n.list.Name, n.source(), err))

@@ -42,7 +42,7 @@ func (m *Manager) GC(ctx context.Context, live []Attachment) (err error) {
 	}
 	errs = append(errs, m.gcVerb(ctx, alive))
 	if m.opts.Default.Enabled {
-		errs = append(errs, m.removeIdleBridges(false))
+		errs = append(errs, m.tendBridges(ctx, false))
 	}
 	return errors.Join(errs...)
 }
@@ -150,13 +150,36 @@ func (m *Manager) gcNetwork(ctx context.Context, n *network, valid []types.GCAtt
 
 // RemoveBridges deletes the built-in network's bridges that no pod is attached to: the plugin never
 // does. For a clean host after the last pod (tests, doctor, uninstall); the next pod makes them anew.
-func (m *Manager) RemoveBridges() error { return m.removeIdleBridges(true) }
+func (m *Manager) RemoveBridges() error { return m.tendBridges(context.Background(), true) }
 
-func (m *Manager) removeIdleBridges(current bool) error {
+// tendBridges deletes the bridges that are idle, and looks after the rules of those that stay.
+func (m *Manager) tendBridges(ctx context.Context, current bool) error {
 	links, err := netlink.LinkList()
 	if err != nil {
 		return fmt.Errorf("list bridges: %w", err)
 	}
+	idle := m.idle(links, current)
+	var stay []string
+	var errs []error
+	for _, l := range links {
+		name := l.Attrs().Name
+		switch {
+		case l.Type() != "bridge" || !m.isOurBridge(name):
+		case !slices.Contains(idle, name):
+			stay = append(stay, name)
+		default:
+			if err := netlink.LinkDel(l); err != nil {
+				errs = append(errs, fmt.Errorf("delete idle bridge %s: %w", name, err))
+				continue
+			}
+			errs = append(errs, m.unguardLoopback(ctx, name))
+		}
+	}
+	return errors.Join(append(errs, m.guardBridges(ctx, stay))...)
+}
+
+// idle names the bridges of the built-in network that no pod uses, and none is about to use.
+func (m *Manager) idle(links []netlink.Link, current bool) []string {
 	inUse := map[string]bool{}
 	if !current {
 		for _, n := range m.current.Load().networks {
@@ -167,7 +190,7 @@ func (m *Manager) removeIdleBridges(current bool) error {
 	for _, l := range links {
 		ports[l.Attrs().MasterIndex] = true
 	}
-	var errs []error
+	var idle []string
 	for _, l := range links {
 		a := l.Attrs()
 		if l.Type() != "bridge" || ports[a.Index] || inUse[a.Name] || !m.isOurBridge(a.Name) {
@@ -179,9 +202,7 @@ func (m *Manager) removeIdleBridges(current bool) error {
 			m.idleBridges.add(a.Name)
 			continue
 		}
-		if err := netlink.LinkDel(l); err != nil {
-			errs = append(errs, fmt.Errorf("delete idle bridge %s: %w", a.Name, err))
-		}
+		idle = append(idle, a.Name)
 	}
-	return errors.Join(errs...)
+	return idle
 }

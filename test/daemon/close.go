@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -77,6 +78,7 @@ func (d *Daemon) removeBridges() {
 		name, bridge := link.Attrs().Name, d.Configuration.CNI.DefaultNetwork.Bridge
 		if name == bridge || strings.HasPrefix(name, bridge+"-") {
 			_ = netlink.LinkDel(link)
+			_ = exec.Command("nft", "delete", "table", "ip", "berth_loopback_"+strings.ReplaceAll(name, "-", "_")).Run()
 		}
 	}
 }

@@ -34,6 +34,7 @@ func rules(ctx context.Context, scope Scope, s Snapshot) error {
 			table = name
 		case open:
 			chain = name
+		case strings.HasPrefix(table, "table ip berth_loopback_"): // goes with its bridge, which stays
 		case scope.mentioned(line):
 			s.add("rule", "in %s, %s: %s", table, chain, counter.ReplaceAllString(line, ""))
 		}
