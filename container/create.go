@@ -178,7 +178,10 @@ func (m *Manager) prepare(ctx context.Context, pod *sandbox.Sandbox, config *run
 	c.hidden = true
 	c.CgroupsPath = m.Cgroups.ContainerPath(pod.CgroupParent, c.ID)
 	n := &creation{Container: c, image: image}
-	if c.record.ImageMounts = m.imageMounts(n); len(c.record.ImageMounts) > 0 {
+	if c.record.ImageMounts, err = m.imageMounts(n); err != nil {
+		return nil, err
+	}
+	if len(c.record.ImageMounts) > 0 {
 		return n, nil // the spec needs the mounts, see createPlan
 	}
 	return n, m.buildSpec(ctx, n)

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/container/spec"
@@ -19,15 +22,41 @@ import (
 	"github.com/berth-run/berth/internal/inside"
 )
 
-// imageMounts lists the mounts of the request that are images (CRI Mount.image).
-func (m *Manager) imageMounts(n *creation) []ImageMount {
+// imageMounts lists the mounts of the request that are images (CRI Mount.image). The error says which image is not there.
+func (m *Manager) imageMounts(n *creation) ([]ImageMount, error) {
 	var out []ImageMount
 	for i, mnt := range n.Config.GetMounts() {
-		if mnt.GetImage().GetImage() != "" {
-			out = append(out, ImageMount{Index: i, Key: n.ID + "-image-" + strconv.Itoa(i), Snapshotter: n.Snapshotter})
+		if mnt.GetImage().GetImage() == "" {
+			continue
 		}
+		image, err := m.Images.Resolve(mnt.GetImage())
+		if err != nil {
+			return nil, fmt.Errorf("mounts[%d].image: %w", i, err)
+		}
+		out = append(out, ImageMount{
+			Index: i, ImageID: image.ID, Key: n.ID + "-image-" + strconv.Itoa(i), Snapshotter: n.Snapshotter,
+		})
 	}
-	return out
+	return out, nil
+}
+
+// reportedMounts are the mounts of the request, each image with the digest of what is mounted
+// (CRI ImageSpec.image_ref, KEP-5365); c.mu is held.
+func (c *Container) reportedMounts() []*runtimeapi.Mount {
+	mounts := c.Config.GetMounts()
+	if len(c.record.ImageMounts) == 0 {
+		return mounts
+	}
+	mounts = slices.Clone(mounts)
+	for _, im := range c.record.ImageMounts {
+		if im.Index >= len(mounts) {
+			continue
+		}
+		m := proto.Clone(mounts[im.Index]).(*runtimeapi.Mount)
+		m.Image.ImageRef = im.ImageID
+		mounts[im.Index] = m
+	}
+	return mounts
 }
 
 func (m *Manager) imageMountDir(c *Container, index int) string {
@@ -52,7 +81,7 @@ func (m *Manager) imageMountDirs(c *Container) map[int]string {
 // them, or a part of them, into the container.
 func (m *Manager) mountImages(ctx context.Context, c *Container) error {
 	for _, im := range c.record.ImageMounts {
-		image, err := m.Images.Resolve(c.Config.GetMounts()[im.Index].GetImage())
+		image, err := m.Images.Resolve(&runtimeapi.ImageSpec{Image: im.ImageID})
 		if err != nil {
 			return fmt.Errorf("mounts[%d].image: %w", im.Index, err)
 		}

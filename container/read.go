@@ -116,7 +116,7 @@ func (c *Container) Status() *runtimeapi.ContainerStatus {
 		ImageId:     c.record.ImageID,
 		Labels:      labels,
 		Annotations: annotations,
-		Mounts:      c.Config.GetMounts(),
+		Mounts:      c.reportedMounts(),
 		LogPath:     c.LogPath(),
 		User:        c.record.User,
 		StopSignal:  c.criStopSignal(),

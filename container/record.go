@@ -91,6 +91,8 @@ type Exit struct {
 type ImageMount struct {
 	// Index of the mount in ContainerConfig.mounts.
 	Index int `json:"index"`
+	// ImageID is the digest of the image's configuration. Records of earlier versions have none.
+	ImageID string `json:"imageID,omitempty"`
 	// Key is the name of the image's view.
 	Key string `json:"key"`
 	// Snapshotter of the view.

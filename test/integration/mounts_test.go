@@ -125,7 +125,7 @@ func TestPropagation(t *testing.T) {
 // TestImageMounts mounts an image, and a part of it, into a container (KEP-4639).
 func TestImageMounts(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon.Daemon) {
-		d.Pull(t, images.Groups)
+		id := d.Pull(t, images.Groups)
 		image := &runtimeapi.ImageSpec{Image: images.Groups}
 		pod := d.RunPod(t)
 		c := pod.RunWith(t,
@@ -137,9 +137,21 @@ func TestImageMounts(t *testing.T) {
 		if succeeds(t, c, "touch /image/file") || succeeds(t, c, "touch /part/file") {
 			t.Error("the image can be written to")
 		}
+		status, err := d.Runtime.ContainerStatus(daemon.Context(t), &runtimeapi.ContainerStatusRequest{ContainerId: c.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range status.GetStatus().GetMounts() { // KEP-5365
+			if m.GetImage().GetImageRef() != id || m.GetImage().GetImage() != images.Groups {
+				t.Errorf("the status says that %v is at %s, want image_ref %s", m.GetImage(), m.GetContainerPath(), id)
+			}
+		}
 		r := pod.CreateRequest(withMount(&runtimeapi.Mount{ContainerPath: "/x", Image: image, ImageSubPath: "no/such", Readonly: true}))
-		_, err := d.Runtime.CreateContainer(daemon.Context(t), r)
+		_, err = d.Runtime.CreateContainer(daemon.Context(t), r)
 		wantCode(t, err, codes.NotFound, "no/such", images.Groups)
+		absent := &runtimeapi.ImageSpec{Image: "example.net/absent:1"}
+		_, err = d.Runtime.CreateContainer(daemon.Context(t), pod.CreateRequest(withMount(&runtimeapi.Mount{ContainerPath: "/x", Image: absent, Readonly: true})))
+		wantCode(t, err, codes.NotFound, "mounts[0].image", absent.GetImage())
 	})
 }
 
