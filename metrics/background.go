@@ -48,6 +48,7 @@ type entry[V any] struct {
 	began  time.Time // of the work that gave it
 	at     time.Time // zero until the first success
 	queued bool
+	primed bool // the work under way was not asked for by anybody who takes its value
 	next   time.Time
 }
 
@@ -68,15 +69,35 @@ func (b *background[K, V]) Get(k K) (V, time.Time) {
 		e = &entry[V]{}
 		b.entries[k] = e
 	}
-	if !e.queued && !b.closed && !time.Now().Before(e.next) {
-		e.queued = true
-		b.queue = append(b.queue, k)
-		if b.workers < b.opts.parallel {
-			b.workers++
-			b.wg.Go(b.work)
-		}
+	if !e.queued && !time.Now().Before(e.next) {
+		b.enqueue(k, e)
 	}
 	return e.value, e.at
+}
+
+// Prime gets the first value of a key before anybody asks for it; the first Get has it renewed.
+func (b *background[K, V]) Prime(k K) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.entries[k] != nil {
+		return
+	}
+	e := &entry[V]{primed: true}
+	b.entries[k] = e
+	b.enqueue(k, e)
+}
+
+// enqueue has the value of k got; b.mu is held.
+func (b *background[K, V]) enqueue(k K, e *entry[V]) {
+	if b.closed {
+		return
+	}
+	e.queued = true
+	b.queue = append(b.queue, k)
+	if b.workers < b.opts.parallel {
+		b.workers++
+		b.wg.Go(b.work)
+	}
 }
 
 // known is Get without having anything renewed. It also tells when the work began.
@@ -119,7 +140,10 @@ func (b *background[K, V]) one(k K) {
 		return // forgotten meanwhile
 	}
 	e.queued = false
-	e.next = end.Add(max(b.opts.maxAge, time.Duration(b.opts.share)*end.Sub(start)))
+	if !e.primed {
+		e.next = end.Add(max(b.opts.maxAge, time.Duration(b.opts.share)*end.Sub(start)))
+	}
+	e.primed = false
 	if err == nil {
 		e.value, e.began, e.at = v, start, end
 	} else if b.ctx.Err() == nil {

@@ -6,10 +6,13 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// MetricDescriptors answers CRI's ListMetricDescriptors.
+// MetricDescriptors answers CRI's ListMetricDescriptors with the families of which this host has values.
 func (s *Sampler) MetricDescriptors() []*runtimeapi.MetricDescriptor {
 	out := make([]*runtimeapi.MetricDescriptor, 0, len(s.families))
 	for _, f := range s.families {
+		if f.given != nil && !f.given(s.host) {
+			continue
+		}
 		out = append(out, &runtimeapi.MetricDescriptor{Name: f.name, Help: f.help, LabelKeys: join(baseLabels(), f.labels)})
 	}
 	return out

@@ -2,6 +2,8 @@ package metrics
 
 import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/cgroup"
 )
 
 // emit takes one value with the labels that a family adds to the base ones.
@@ -18,6 +20,8 @@ type family struct {
 	pod       func(p *podSample, out emit)
 	// ended reads the value of a container that has exited; nil for what ends with it.
 	ended func(c *containerSample, out emit)
+	// given reports whether a host has values at all; nil: every host has.
+	given func(h *cgroup.Host) bool
 }
 
 const (

@@ -1,6 +1,13 @@
 package metrics
 
-import "strings"
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/berth-run/berth/cgroup"
+)
 
 func cpuFamilies() []family {
 	cpu := func(name, help string, read func(*CPU) float64) family {
@@ -103,7 +110,7 @@ func ioFamilies() []family {
 		},
 	}
 	cost := func(name, help string, read func(*IOCost) uint64) family {
-		return family{name: name, help: help, kind: counter, labels: []string{"device"}, both: func(m *measured, out emit) {
+		return family{name: name, help: help, kind: counter, labels: []string{"device"}, given: hasIOCost, both: func(m *measured, out emit) {
 			for i := range m.IO {
 				if m.IO[i].Cost != nil {
 					out(seconds(read(m.IO[i].Cost)), "/dev/"+m.IO[i].Name)
@@ -179,9 +186,27 @@ func taskFamilies() []family {
 	}
 }
 
+// hasHugetlb reports whether the host has the controller for huge pages.
+func hasHugetlb(h *cgroup.Host) bool {
+	if h.Mode != cgroup.Unified {
+		return h.Controllers["hugetlb"] != ""
+	}
+	controllers, _ := os.ReadFile(filepath.Join(h.Root, "cgroup.controllers")) // none without the file
+	return slices.Contains(strings.Fields(string(controllers)), "hugetlb")
+}
+
+// hasIOCost reports whether io.cost accounts the time of a block device of the host.
+func hasIOCost(h *cgroup.Host) bool {
+	if h.Mode != cgroup.Unified {
+		return false
+	}
+	qos, _ := os.ReadFile(filepath.Join(h.Root, "io.cost.qos")) // none without the file
+	return slices.Contains(strings.Fields(string(qos)), "enable=1")
+}
+
 func hugetlbFamilies() []family {
 	huge := func(name, help string, read func(*Hugetlb) uint64) family {
-		return family{name: name, help: help, kind: gauge, labels: []string{"pagesize"}, both: func(m *measured, out emit) {
+		return family{name: name, help: help, kind: gauge, labels: []string{"pagesize"}, given: hasHugetlb, both: func(m *measured, out emit) {
 			for i := range m.Hugetlb {
 				out(float64(read(&m.Hugetlb[i])), m.Hugetlb[i].PageSize)
 			}

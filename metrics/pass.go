@@ -218,7 +218,10 @@ func (w *work) logs(c *containerSample) {
 	if w.s.opts.Logs == nil || w.depth&details == 0 || !c.running() {
 		return
 	}
-	if l, ok := w.s.opts.Logs.known(c.ref.PodID, c.ref.ID); ok {
+	l, ok := w.s.opts.Logs.known(c.ref.PodID, c.ref.ID)
+	// Of a container that started under this daemon and that its shim was not asked about yet, the
+	// figures as of its start are known. Of an older one they are not: a counter must not go back to zero.
+	if ok || c.ref.StartedAt.After(w.s.began) && !c.ref.Foreign {
 		c.logs = &l
 	}
 }

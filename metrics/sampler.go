@@ -48,6 +48,7 @@ type Sampler struct {
 	host     *cgroup.Host
 	src      Source
 	opts     Options
+	began    time.Time // when this sampler was made
 	readers  []reader
 	families []family
 	errors   *readErrors
@@ -86,7 +87,7 @@ func NewSampler(host *cgroup.Host, src Source, opts Options) *Sampler {
 		opts.Filesystem = (&filesystemReader{mounted: map[string]mounted{}}).read
 	}
 	s := &Sampler{
-		host: host, src: src, opts: opts,
+		host: host, src: src, opts: opts, began: time.Now(),
 		readers:  readers(pageSizes(hugepagesDir)),
 		families: families(),
 		errors:   newReadErrors(),

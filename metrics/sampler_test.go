@@ -25,6 +25,9 @@ func v2Host(t *testing.T) *cgroup.Host {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(root, "cgroup.controllers"), []byte("cpuset cpu io memory hugetlb pids\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	return &cgroup.Host{Root: root, Driver: cgroup.Cgroupfs, Mode: cgroup.Unified}
 }
 

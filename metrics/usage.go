@@ -75,6 +75,11 @@ func (c *UsageCache) Get(snapshotter, key string) (usage LayerUsage, ok bool) {
 	return usage, !usage.At.IsZero()
 }
 
+// Prime measures a layer for the first time, so that the first Get has a figure; call it when the container is started.
+func (c *UsageCache) Prime(snapshotter, key string) {
+	c.layers.Prime(layerKey{snapshotter, key})
+}
+
 // known is Get without asking for a new figure; began is when the last one began to be measured.
 func (c *UsageCache) known(snapshotter, key string) (usage LayerUsage, began time.Time, ok bool) {
 	usage, began, usage.At = c.layers.known(layerKey{snapshotter, key})

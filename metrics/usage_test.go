@@ -85,3 +85,24 @@ func TestUsageCacheClose(t *testing.T) {
 	c.Get("s", "other")
 	c.Close()
 }
+
+// TestUsageCachePrime: a primed layer has a figure when it is asked for first, and asking has it measured again.
+func TestUsageCachePrime(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	var calls atomic.Uint64
+	c := NewUsageCache(func(context.Context, string, string) (uint64, uint64, error) {
+		return calls.Add(1), 1, nil
+	}, UsageOptions{MaxAge: time.Hour})
+	defer c.Close()
+	c.Prime("s", "k")
+	eventually(t, func() bool { _, _, ok := c.known("s", "k"); return ok })
+	c.Prime("s", "k")
+	if u, ok := c.Get("s", "k"); !ok || u.Bytes != 1 {
+		t.Errorf("the first figure is %+v, %v; want the one of priming", u, ok)
+	}
+	eventually(t, func() bool { u, _, _ := c.known("s", "k"); return u.Bytes == 2 })
+	c.Get("s", "k")
+	if calls.Load() != 2 {
+		t.Errorf("measured %d times, want 2", calls.Load())
+	}
+}

@@ -165,10 +165,13 @@ func (d *parts) foreignSample(tasks *task.Service) metrics.ForeignFunc {
 	}
 }
 
-// containerChanged passes changes on, and counts the ends.
+// containerChanged passes changes on, counts the ends, and has the writable layers of containers that start measured.
 func (d *parts) containerChanged(next func(*container.Container, runtimeapi.ContainerEventType)) func(*container.Container, runtimeapi.ContainerEventType) {
 	return func(c *container.Container, what runtimeapi.ContainerEventType) {
-		if what == runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT {
+		switch what {
+		case runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT:
+			d.usage.Prime(c.Snapshotter, c.ID)
+		case runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT:
 			d.metrics.Exits.Ended(c.Status().GetReason(), c.Ref().OOMKills)
 			d.sampler.Ended()
 		}
