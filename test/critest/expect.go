@@ -27,6 +27,15 @@ func Expected() []Expectation {
 			"the kernel has no SELinux",
 		},
 		{
+			regexp.MustCompile(`^NRI `), regexp.MustCompile(`NRI socket not configured`),
+			"Berth has no node resource interface: it takes no plugins",
+		},
+		{
+			regexp.MustCompile(`^Image Volume .* should reject Image Volume with Readonly set to false`),
+			regexp.MustCompile(`accepted Image Volume with Readonly=false`),
+			"both peers accept it; what Berth mounts is read-only whatever the request says",
+		},
+		{
 			regexp.MustCompile(`^Image Manager public image with digest should be pulled and removed`), regexp.MustCompile(`.`),
 			"pulls an upstream image by a fixed digest, which no local registry has",
 		},

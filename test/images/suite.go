@@ -19,7 +19,7 @@ const (
 // stagingPrefix is where the suite keeps images of its own.
 const stagingPrefix = "gcr.io/k8s-staging-cri-tools/"
 
-// suite lists stand-ins for all images that critest v1.36.0 asks for. One cannot be
+// suite lists stand-ins for all images that critest v1.37.0 asks for. One cannot be
 // had: test-image-digest is asked for by the digest of the upstream image.
 func (s *Set) suite() []entry {
 	staging := func(name string) []string { return []string{stagingPrefix + name} }
