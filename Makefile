@@ -144,7 +144,8 @@ $(BIN)/containerd-shim-runsc-v1: $(COMP)/gvisor/go.mod $(COMP)/gvisor/go.sum
 
 # Not part of build: only the end-to-end test wants it. The version is stamped as Kubernetes does.
 KUBE_LDFLAGS = -X k8s.io/component-base/version.gitVersion=$(call pinned,$(KUBERNETES)) \
-	-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36
+	-X k8s.io/component-base/version.gitMajor=1 \
+	-X k8s.io/component-base/version.gitMinor=$(call pinned,$(KUBERNETES) | cut -d. -f2)
 
 $(BIN)/kubelet: $(COMP)/kubelet/go.mod $(COMP)/kubelet/go.sum
 	$(call companion,$(KUBE_LDFLAGS)) -o $(abspath $@) $(KUBERNETES)/cmd/kubelet
