@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -10,7 +11,6 @@ import (
 
 	"github.com/berth-run/berth/flight"
 	"github.com/berth-run/berth/sandbox"
-	"github.com/berth-run/berth/shim"
 )
 
 // In a pod, of containers with one name at most one runs: attempts of one container share its volumes. The
@@ -106,8 +106,8 @@ func (m *Manager) claim(c *Container, call *flight.Call) (giveBack func(), err e
 }
 
 // startAlone begins the container's process if no other attempt runs.
-func (m *Manager) startAlone(ctx context.Context, c *Container, call *flight.Call, pod *shim.Process) error {
-	if err := m.retireOlder(ctx, c, pod); err != nil {
+func (m *Manager) startAlone(ctx context.Context, c *Container, call *flight.Call) error {
+	if err := m.retireOlder(ctx, c.Pod, c.Config); err != nil {
 		return err
 	}
 	giveBack, err := m.claim(c, call)
@@ -119,34 +119,60 @@ func (m *Manager) startAlone(ctx context.Context, c *Container, call *flight.Cal
 }
 
 // retireOlder takes back starts of older attempts that a former daemon was cut off in: a shim may still
-// be at work on one.
-func (m *Manager) retireOlder(ctx context.Context, c *Container, pod *shim.Process) error {
-	for _, o := range m.otherAttempts(c.Pod.ID, c.Config.GetMetadata().GetName(), c) {
-		if !o.inherited || attempt(o) > attempt(c) || o.State() != runtimeapi.ContainerState_CONTAINER_CREATED {
+// be at work on one. It is asked before the next attempt is made, so that none of them begins to run beside it,
+// or after the client has seen it in CREATED and made the next.
+func (m *Manager) retireOlder(ctx context.Context, pod *sandbox.Sandbox, config *runtimeapi.ContainerConfig) error {
+	meta := config.GetMetadata()
+	for _, o := range m.otherAttempts(pod.ID, meta.GetName(), nil) {
+		if !o.inherited || attempt(o) >= meta.GetAttempt() || o.State() != runtimeapi.ContainerState_CONTAINER_CREATED {
 			continue
 		}
-		if err := m.retire(ctx, o, pod); err != nil {
-			return fmt.Errorf("take back the start of %s: %w", o.Name(), err)
+		if err := m.retire(ctx, o); err != nil {
+			return fmt.Errorf("take back the start of %s, which an earlier berthd was cut off in: %w", o.Name(), err)
 		}
 	}
 	return nil
 }
 
+// errSuperseded is why an attempt that was never started has ended.
+var errSuperseded = errors.New("berthd was restarted before the container was started, and the next attempt was made since")
+
 // retire makes sure that a container that was not started never is.
-func (m *Manager) retire(ctx context.Context, c *Container, pod *shim.Process) error {
+func (m *Manager) retire(ctx context.Context, c *Container) error {
 	done, err := c.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if c.State() != runtimeapi.ContainerState_CONTAINER_CREATED {
+	if c.State() != runtimeapi.ContainerState_CONTAINER_CREATED || c.isHidden() {
 		return nil
 	}
-	if err := m.abandonStart(ctx, c, pod); err != nil {
+	if err := m.takeBack(ctx, c); err != nil {
 		return err
 	}
-	if c.State() == runtimeapi.ContainerState_CONTAINER_RUNNING {
-		return nil // it came through before that; the claim tells
+	if c.State() == runtimeapi.ContainerState_CONTAINER_CREATED {
+		m.failStart(c, errSuperseded)
 	}
-	return m.reapTask(ctx, c)
+	return nil // it may have come through before that; the claim tells
+}
+
+// takeBack removes what there is of the task of a container that a former daemon may have been cut off in
+// starting. It was started when it is not in CREATED afterwards. The container's turn is held.
+func (m *Manager) takeBack(ctx context.Context, c *Container) error {
+	pod := c.Pod.Shim()
+	if pod == nil && !c.Pod.Handler.Foreign {
+		// The shim is gone. What it had not said to anybody may run.
+		kill, cancel := context.WithTimeout(ctx, lostCgroupTimeout)
+		defer cancel()
+		if err := m.Cgroups.KillAll(kill, m.Cgroups.Resolve(c.CgroupsPath)); err != nil {
+			return err
+		}
+	}
+	if err := m.abandonStart(ctx, c, pod); err != nil {
+		if c.State() != runtimeapi.ContainerState_CONTAINER_CREATED {
+			return nil
+		}
+		return err
+	}
+	return m.tasks.Reap(ctx, c.ID)
 }

@@ -46,6 +46,10 @@ func (m *Manager) Create(ctx context.Context, podID string, config *runtimeapi.C
 		if id, err := m.existing(ctx, pod, config); id != "" || err != nil {
 			return id, err
 		}
+		call.SetStage("giving up starts of older attempts")
+		if err := m.retireOlder(ctx, pod, config); err != nil {
+			return "", err
+		}
 		if err := m.attemptAllowed(pod, config); err != nil {
 			return "", err
 		}

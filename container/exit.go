@@ -16,7 +16,11 @@ import (
 
 // ShimEvent takes what a pod's shim reports of a container (sandbox.Workloads).
 // Events repeat after a reconnection, so each is taken as the state it tells.
-func (m *Manager) ShimEvent(_ string, e shim.Event) {
+func (m *Manager) ShimEvent(podID string, e shim.Event) {
+	if e.Type == shim.EventSynced {
+		m.undoStarts(podID)
+		return
+	}
 	if e.Record.ID == "" || e.Type == shim.EventDeleted {
 		return
 	}
@@ -25,8 +29,15 @@ func (m *Manager) ShimEvent(_ string, e shim.Event) {
 		return // removed meanwhile
 	}
 	m.apply(c, e.Record)
-	if e.Type == shim.EventSnapshot && e.Record.State == shim.StateCreated {
-		m.running.Go(func() { m.undoStart(c) })
+}
+
+// undoStarts takes back the starts in a pod that a former daemon was cut off in: nobody waits for them. The
+// shim may still be at work on one that it does not know as a container yet.
+func (m *Manager) undoStarts(podID string) {
+	for _, c := range m.ofPod(podID) {
+		if c.inherited && !c.isHidden() && c.State() == runtimeapi.ContainerState_CONTAINER_CREATED {
+			m.running.Go(func() { m.undoStart(c) })
+		}
 	}
 }
 
@@ -124,8 +135,8 @@ func (m *Manager) forgetInShim(ctx context.Context, c *Container) error {
 	return nil
 }
 
-// undoStart takes back a start that a killed daemon left between runc's create and
-// start, so that the container can be started again.
+// undoStart takes back a start that a killed daemon left at any point before the process began, so that the
+// container can be started again.
 func (m *Manager) undoStart(c *Container) {
 	ctx, cancel := m.bounded(m.ctx)
 	defer cancel()
@@ -137,7 +148,7 @@ func (m *Manager) undoStart(c *Container) {
 	if c.State() != runtimeapi.ContainerState_CONTAINER_CREATED {
 		return
 	}
-	if err := m.tasks.Reap(ctx, c.ID); err != nil {
+	if err := m.takeBack(ctx, c); err != nil {
 		klog.FromContext(ctx).Error(err, "Cannot take back the start of a container that was interrupted", "id", c.ID)
 	}
 }

@@ -78,7 +78,7 @@ func (m *Manager) startPlan(c *Container, call *flight.Call) steps.Node {
 		}, nil),
 		n.step("streams", func(ctx context.Context) error { return m.openForeign(ctx, c) }, m.closeForeign),
 		n.step("create", func(ctx context.Context) error { return m.createTask(ctx, c, pod) }, m.reapTask),
-		n.step("start", func(ctx context.Context) error { return m.startAlone(ctx, c, call, pod) }, nil),
+		n.step("start", func(ctx context.Context) error { return m.startAlone(ctx, c, call) }, nil),
 	}
 }
 
@@ -131,7 +131,7 @@ func (m *Manager) createAgain(ctx context.Context, c *Container, pod *shim.Proce
 		if err == nil {
 			pid, err = m.tasks.Create(ctx, req)
 		}
-		if err == nil || time.Since(m.began) > settleTimeout {
+		if err == nil || time.Since(m.began) > settleTimeout || c.State() != runtimeapi.ContainerState_CONTAINER_CREATED {
 			return pid, err
 		}
 		select {
@@ -143,7 +143,8 @@ func (m *Manager) createAgain(ctx context.Context, c *Container, pod *shim.Proce
 }
 
 // abandonStart makes the shim take back what it was doing for the Start of a former
-// daemon.
+// daemon. When the process had begun before that, the error is errdefs.ErrFailedPrecondition and
+// the container is not in CREATED any more.
 func (m *Manager) abandonStart(ctx context.Context, c *Container, pod *shim.Process) error {
 	if !c.inherited || pod == nil {
 		return nil
@@ -151,6 +152,11 @@ func (m *Manager) abandonStart(ctx context.Context, c *Container, pod *shim.Proc
 	err := pod.Client().Abandon(ctx, c.ID)
 	if errdefs.IsNotImplemented(err) || (errdefs.IsUnavailable(err) && !pod.Alive()) {
 		return nil // a shim of an older build, or one that is gone with all it had
+	}
+	if errdefs.IsFailedPrecondition(err) {
+		if r, rerr := m.statusFile(c); rerr == nil {
+			m.apply(c, r) // its event comes as well, maybe later
+		}
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-run/berth/shim/rootfs"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 )
 
 // creation is one that is under way, or whose bundle has not been seen off by a Delete.
@@ -46,8 +47,9 @@ func (s *Service) begin(id, bundle string) (end func(forget bool)) {
 
 // abandon takes back a creation whose caller is gone, so that the container can be created anew:
 // an external containerd, whose client died, has forgotten the task while runc was still at work,
-// and may have been unable to remove the bundle; the embedded one died itself. A container that was
-// started is left alone (errdefs.ErrFailedPrecondition); an unknown one is no error.
+// and may have been unable to remove the bundle; the embedded one died itself. A Start that is under
+// way is given up with it. A container that was started is left alone (errdefs.ErrFailedPrecondition);
+// an unknown one is no error.
 func (s *Service) abandon(ctx context.Context, id string) error {
 	s.mu.Lock()
 	n := s.creations[id]
@@ -63,7 +65,7 @@ func (s *Service) abandon(ctx context.Context, id string) error {
 		return fmt.Errorf("container %s is still being created: %w", id, ctx.Err())
 	}
 	if c := s.container(id); c != nil {
-		if c.started() {
+		if c.giveUp() {
 			return fmt.Errorf("container %s was started: %w", id, errdefs.ErrFailedPrecondition)
 		}
 		// runc cannot run without the directory of its log, nor can a root be unmounted that is not there.
@@ -123,7 +125,22 @@ func removeBundle(bundle string) error {
 	return os.RemoveAll(bundle)
 }
 
-// started says whether the container's process was ever started.
+// giveUp ends the init of a container that was not started, so that a Start under way ends: it waits for
+// init. When it returns, nothing can start the container any more. It reports whether the container was
+// started before; its process has then been killed if giveUp came in the middle of that.
+func (c *container) giveUp() (started bool) {
+	if c.started() {
+		return true
+	}
+	if err := c.signal(unix.SIGKILL); err != nil && !errdefs.IsNotFound(err) {
+		logf("container %s: cannot end its init, which was never started: %v", c.id, err)
+	}
+	c.op.Lock() // Start holds it
+	defer c.op.Unlock()
+	return c.started()
+}
+
+// started reports whether the container's process was ever started.
 func (c *container) started() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
