@@ -68,6 +68,7 @@ func NewServer(o Options) *grpc.Server {
 		unary = append([]grpc.UnaryServerInterceptor{o.RPC.Unary()}, unary...)
 		stream = append([]grpc.StreamServerInterceptor{o.RPC.Stream()}, stream...)
 	}
+	unary = append([]grpc.UnaryServerInterceptor{answerInTime}, unary...)
 	s := grpc.NewServer(append(o.GRPC,
 		grpc.ChainUnaryInterceptor(unary...),
 		grpc.ChainStreamInterceptor(stream...),

@@ -1,11 +1,13 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -87,13 +89,14 @@ func TestNetworkConfiguration(t *testing.T) {
 	})
 }
 
-// flaky is a plugin that passes on the result of the one before it, and fails where a
+// flaky is a plugin that passes on the result of the one before it, and fails or waits where a
 // file says so.
 const flaky = `#!/bin/sh
 input=$(cat)
 case $CNI_COMMAND in
 VERSION) echo '{"cniVersion": "1.0.0", "supportedVersions": ["0.4.0", "1.0.0"]}'; exit;;
 ADD|DEL)
+	while [ -e %[1]s/hold-$CNI_COMMAND ]; do sleep 0.05; done
 	if [ -e %[1]s/fail-$CNI_COMMAND ]; then
 		echo '{"cniVersion": "1.0.0", "code": 11, "msg": "flaky '$CNI_COMMAND'"}'
 		exit 1
@@ -103,6 +106,41 @@ if [ "$CNI_COMMAND" = ADD ]; then
 	echo "$input" | sed 's/.*"prevResult"://; s/,"type":"flaky".*//'
 fi
 `
+
+// TestSlowPlugin: a caller whose deadline passes reads what is under way, and the same request again joins it.
+func TestSlowPlugin(t *testing.T) {
+	daemon.Require(t)
+	bin, err := daemon.BinDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "flaky"), fmt.Appendf(nil, flaky, dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	config := fmt.Sprintf("[cni]\nbin_dirs = [%q, %q]\n", dir, filepath.Join(bin, "cni"))
+	own(t, daemon.Options{Config: config}, func(t *testing.T, d *daemon.Daemon) {
+		conf := conflist(t, d, "10-flaky", "flaky")
+		t.Cleanup(func() { os.Remove(conf) })
+		daemon.Eventually(t, "in use: the configuration", func() bool { return strings.Contains(networkReady(t, d).GetMessage(), "10-flaky") })
+		hold := filepath.Join(dir, "hold-ADD")
+		touch(t, hold)
+		t.Cleanup(func() { os.Remove(hold) })
+		r := d.PodRequest(t)
+		impatient, cancel := context.WithTimeout(daemon.Context(t), 2*time.Second)
+		defer cancel()
+		_, err := d.Runtime.RunPodSandbox(impatient, r)
+		wantCode(t, err, codes.DeadlineExceeded, "is still under way", `stage "network"`, r.GetConfig().GetMetadata().GetName(), "the same request again joins it")
+		os.Remove(hold)
+		resp, err := d.Runtime.RunPodSandbox(daemon.Context(t), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Runtime.RemovePodSandbox(daemon.Context(t), &runtimeapi.RemovePodSandboxRequest{PodSandboxId: resp.GetPodSandboxId()}); err != nil {
+			t.Error(err)
+		}
+	})
+}
 
 // TestFailingPlugins has a plugin fail for ADD, and for DEL across a restart.
 func TestFailingPlugins(t *testing.T) {
