@@ -44,17 +44,29 @@ func toStatus(err error) error {
 	}
 	if s := statusIn(err); s != nil && s.Code() != codes.Unknown && s.Code() != codes.OK {
 		// Its text has the code in words, which the client adds once more.
-		return status.Error(s.Code(), strings.ReplaceAll(err.Error(), s.Err().Error(), s.Message()))
+		return status.Error(s.Code(), once(strings.ReplaceAll(err.Error(), s.Err().Error(), s.Message())))
 	}
 	for _, c := range classes {
 		if c.is(err) {
-			return status.Error(c.code, err.Error())
+			return status.Error(c.code, once(err.Error()))
 		}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return status.Error(codes.DeadlineExceeded, err.Error())
 	}
 	return status.Error(codes.Internal, err.Error())
+}
+
+// once drops the end of a text that repeats what is before it. An error that came over the shim's or containerd's
+// socket has its class in its text, and gets it once more where it becomes an error of this process.
+func once(text string) string {
+	for {
+		i := strings.LastIndex(text, ": ")
+		if i < 0 || !strings.HasSuffix(text[:i], text[i:]) {
+			return text
+		}
+		text = text[:i]
+	}
 }
 
 // statusIn is the first gRPC status in an error, nil for none.

@@ -34,3 +34,24 @@ func TestToStatus(t *testing.T) {
 		t.Error("nothing became an error")
 	}
 }
+
+// TestOnce: a class that an error got on both sides of a socket is said once.
+func TestOnce(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                      "",
+		"not found":                             "not found",
+		"image x: not found":                    "image x: not found",
+		"image x: not found: not found":         "image x: not found",
+		"a: b: not found: not found: not found": "a: b: not found",
+		"not found: image x: not found":         "not found: image x: not found",
+		"file not found: not found":             "file not found: not found",
+	} {
+		if got := once(text); got != want {
+			t.Errorf("once(%q) = %q, want %q", text, got, want)
+		}
+	}
+	err := toStatus(fmt.Errorf("reopen: %w: %w", errors.New("no log: failed precondition"), errdefs.ErrFailedPrecondition))
+	if s := status.Convert(err); s.Code() != codes.FailedPrecondition || s.Message() != "reopen: no log: failed precondition" {
+		t.Errorf("%v", err)
+	}
+}

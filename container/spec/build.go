@@ -47,8 +47,7 @@ func Build(in Input) (*Output, error) {
 		{"what it asks for in vain", b.vain},
 	} {
 		if err := step.run(); err != nil {
-			return nil, fmt.Errorf("container %q of pod %s: %s: %w",
-				in.Config.GetMetadata().GetName(), podName(in.Sandbox.Config), step.what, err)
+			return nil, fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
 	return b.out, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,6 +29,12 @@ func wantCode(t *testing.T, err error, code codes.Code, parts ...string) {
 	for _, part := range parts {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("message %q does not mention %q", err.Error(), part)
+		}
+	}
+	said := strings.Split(status.Convert(err).Message(), ": ")
+	for i := range said[1:] {
+		if said[i] == said[i+1] || slices.Contains(said[:i], said[i]) && strings.Contains(said[i], " of ") {
+			t.Errorf("message %q says %q twice", err.Error(), said[i])
 		}
 	}
 }
