@@ -31,8 +31,14 @@ func (m *Manager) Attach(ctx context.Context, att Attachment) (res *Result, err 
 	if !netns.IsNamespace(att.NetNS) {
 		return nil, fmt.Errorf("attach pod %s/%s: network namespace %q does not exist: %w", att.Namespace, att.Name, att.NetNS, errdefs.ErrFailedPrecondition)
 	}
-	if _, err := m.networks(); err != nil {
+	s, err := m.networks()
+	if err != nil {
 		return nil, err
+	}
+	// An ADD that ends at a plugin that is not there would leave what the plugins before it did, and
+	// the DEL could not be done either.
+	if missing := m.missing(s.networks); missing != "" {
+		return nil, fmt.Errorf("attach pod %s/%s: %s; install it there, or name its directory in cni.bin_dirs: %w", att.Namespace, att.Name, missing, errdefs.ErrFailedPrecondition)
 	}
 	m.hold(att.PodID)
 	rec, err := m.lockPod(ctx, att.PodID, m.opts.Timeouts.Add)
@@ -52,6 +58,7 @@ func (m *Manager) Attach(ctx context.Context, att Attachment) (res *Result, err 
 	}
 	err = fmt.Errorf("attach pod %s/%s to its network: %w", att.Namespace, att.Name, err)
 	if undo := m.detachLocked(ctx, att, rec); undo != nil {
+		m.owe(ctx, rec)
 		return nil, errors.Join(err, fmt.Errorf("%w: %w", ErrLeftBehind, undo))
 	}
 	clean = true
@@ -74,7 +81,7 @@ func (m *Manager) attachLocked(ctx context.Context, att Attachment, rec *record)
 	}
 	for i, n := range s.networks {
 		rec.data.Networks = append(rec.data.Networks, recordNetwork{
-			Name: n.list.Name, IfName: fmt.Sprintf("eth%d", i), Builtin: n.builtin, Config: n.list.Bytes,
+			Name: n.list.Name, IfName: fmt.Sprintf("eth%d", i), Builtin: n.builtin, Config: n.list.Bytes, Begun: new(int),
 		})
 	}
 	if err := rec.write(); err != nil {
@@ -88,7 +95,7 @@ func (m *Manager) attachLocked(ctx context.Context, att Attachment, rec *record)
 				return nil, fmt.Errorf("keep the pods of bridge %s from the host's 127.0.0.0/8: %w", bridge, err)
 			}
 		}
-		got, err := m.cni.AddNetworkList(m.run(ctx, n.builtin, rec), n.list, rec.runtimeConf(rn, att.NetNS))
+		got, err := m.cni.AddNetworkList(m.runAdd(ctx, rec, i), n.list, rec.runtimeConf(rn, att.NetNS))
 		if err != nil {
 			return nil, classify(fmt.Errorf("network %q (%s): %w", n.list.Name, n.source(), err))
 		}

@@ -41,6 +41,7 @@ func (m *Manager) detach(ctx context.Context, att Attachment, keep func() bool) 
 		return nil
 	}
 	if err := m.detachLocked(ctx, att, rec); err != nil {
+		m.owe(ctx, rec)
 		return fmt.Errorf("detach pod %s from its network: %w", podName(att), err)
 	}
 	m.letGo(att.PodID)
@@ -48,15 +49,15 @@ func (m *Manager) detach(ctx context.Context, att Attachment, keep func() bool) 
 	return nil
 }
 
-// target is one DEL to do.
+// target is the DEL of one network. A network of the record notes there what is done.
 type target struct {
-	network recordNetwork
+	network *recordNetwork
 	list    *libcni.NetworkConfigList
 	args    [][2]string
 	caps    map[string]any
 }
 
-// detachLocked runs all DELs, the last network first, going on after a failure.
+// detachLocked runs the DELs of all plugins, the last network first, going on after a failure.
 func (m *Manager) detachLocked(ctx context.Context, att Attachment, rec *record) error {
 	ns := att.NetNS
 	if ns == "" {
@@ -65,7 +66,7 @@ func (m *Manager) detachLocked(ctx context.Context, att Attachment, rec *record)
 	var errs []error
 	for _, t := range slices.Backward(m.targets(att, rec)) {
 		rt := &libcni.RuntimeConf{ContainerID: att.PodID, NetNS: ns, IfName: t.network.IfName, Args: t.args, CapabilityArgs: t.caps}
-		if err := m.delete(m.run(ctx, t.network.Builtin, rec), t.list, rt); err != nil {
+		if err := m.delete(m.run(ctx, t.network.Builtin, rec), t, rt); err != nil {
 			errs = append(errs, fmt.Errorf("network %q: %w", t.network.Name, classify(err)))
 		}
 	}
@@ -75,22 +76,22 @@ func (m *Manager) detachLocked(ctx context.Context, att Attachment, rec *record)
 // delete runs one DEL. A path that is no namespace (any more) must not reach the plugins: they
 // fail on it, for ever. Without a namespace bridge and ptp leave the masquerade rules behind, so
 // those get an empty one.
-func (m *Manager) delete(ctx context.Context, list *libcni.NetworkConfigList, rt *libcni.RuntimeConf) error {
+func (m *Manager) delete(ctx context.Context, t target, rt *libcni.RuntimeConf) error {
 	if netns.IsNamespace(rt.NetNS) {
-		return m.cni.DelNetworkList(ctx, list, rt)
+		return m.deletePlugins(ctx, t, rt)
 	}
 	rt.NetNS = ""
-	if masquerades(list) {
+	if masquerades(t.list) {
 		err := netns.Scratch(func(path string) error {
 			scratch := *rt
 			scratch.NetNS = path
-			return m.cni.DelNetworkList(ctx, list, &scratch)
+			return m.deletePlugins(ctx, t, &scratch)
 		})
 		if err == nil {
 			return nil
 		}
 	}
-	return m.cni.DelNetworkList(ctx, list, rt)
+	return m.deletePlugins(ctx, t, rt)
 }
 
 // masquerades is true where DEL without a namespace would leave rules.
@@ -108,8 +109,9 @@ func masquerades(list *libcni.NetworkConfigList) bool {
 // beyond that, and, where both know nothing, the current networks.
 func (m *Manager) targets(att Attachment, rec *record) []target {
 	var targets []target
-	for _, n := range rec.data.Networks {
-		if list := m.listFor(n); list != nil {
+	for i := range rec.data.Networks {
+		n := &rec.data.Networks[i]
+		if list := m.listFor(*n); list != nil {
 			targets = append(targets, target{network: n, list: list, args: rec.data.Args, caps: rec.data.Caps})
 		}
 	}
@@ -118,7 +120,7 @@ func (m *Manager) targets(att Attachment, rec *record) []target {
 		n := recordNetwork{Name: c.Network, IfName: c.IfName, Builtin: c.Network == m.opts.Default.Name, Config: c.Config}
 		known := slices.ContainsFunc(targets, func(t target) bool { return t.network.Name == n.Name && t.network.IfName == n.IfName })
 		if list := m.listFor(n); !known && list != nil {
-			targets = append(targets, target{network: n, list: list, args: c.CniArgs, caps: c.CapabilityArgs})
+			targets = append(targets, target{network: &n, list: list, args: c.CniArgs, caps: c.CapabilityArgs})
 		}
 	}
 	if len(targets) > 0 {
@@ -127,7 +129,7 @@ func (m *Manager) targets(att Attachment, rec *record) []target {
 	s := m.current.Load()
 	for i, n := range s.networks {
 		targets = append(targets, target{
-			network: recordNetwork{Name: n.list.Name, IfName: fmt.Sprintf("eth%d", i), Builtin: n.builtin},
+			network: &recordNetwork{Name: n.list.Name, IfName: fmt.Sprintf("eth%d", i), Builtin: n.builtin},
 			list:    n.list, args: att.arguments(), caps: att.capabilities(s.podCIDR),
 		})
 	}

@@ -41,6 +41,8 @@ var _ invoke.Exec = (*pluginExec)(nil)
 // runInfo travels through libcni in the context.
 type runInfo struct {
 	builtin bool
+	// network is the index of the network in the record, for ADD.
+	network int
 	// lock is inherited by the plugin, so that the pod stays locked while the plugin runs, even
 	// when the daemon is killed. Nil where no pod is involved.
 	lock *record
@@ -66,6 +68,11 @@ func (e *pluginExec) FindInPath(plugin string, dirs []string) (string, error) {
 func (e *pluginExec) ExecPlugin(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
 	info, _ := ctx.Value(runInfoKey{}).(runInfo)
 	run := &pluginRun{plugin: filepath.Base(path), path: path, stdin: stdin, info: info, verb: getenv(environ, "CNI_COMMAND")}
+	if run.verb == "ADD" && info.lock != nil {
+		if err := info.lock.begin(info.network); err != nil {
+			return nil, run.fail(StageStart, fmt.Errorf("write attachment record: %w", err))
+		}
+	}
 	if out, idle := idleAnswer(run.plugin, run.verb, stdin); idle {
 		return out, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -69,22 +70,28 @@ func (m *Manager) remembered() []string {
 // directory is Berth's own, so they are its own pods. A file is named for the address and says
 // "<podID>\r\n<interface>".
 func (m *Manager) reserved() []string {
+	return slices.Collect(maps.Values(m.reservations()))
+}
+
+// reservations maps host-local's files to the pods that they are for.
+func (m *Manager) reservations() map[string]string {
+	pods := map[string]string{}
 	if !m.opts.Default.Enabled {
-		return nil
+		return pods
 	}
 	dir := filepath.Join(m.opts.Default.DataDir, m.opts.Default.Name)
 	entries, _ := os.ReadDir(dir)
-	var ids []string
 	for _, e := range entries {
 		if _, err := netip.ParseAddr(e.Name()); err != nil {
 			continue // lock, last_reserved_ip.N
 		}
-		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		path := filepath.Join(dir, e.Name())
+		data, err := os.ReadFile(path)
 		if id, _, ok := strings.Cut(string(data), "\r\n"); err == nil && ok {
-			ids = append(ids, id)
+			pods[path] = id
 		}
 	}
-	return ids
+	return pods
 }
 
 // gcVerb runs GC of the networks that have it. libcni's own function is not used: it runs DELs for

@@ -196,6 +196,7 @@ func (h *host) checkClean() {
 		switch {
 		case l.Type() == "bridge":
 			_ = netlink.LinkDel(l)
+			_ = exec.Command("nft", "delete", "table", "ip", loopbackTable(l.Attrs().Name)).Run()
 		case l.Type() == "veth" || l.Type() == "ifb":
 			t.Errorf("link %s (%s) is left", l.Attrs().Name, l.Type())
 			_ = netlink.LinkDel(l)

@@ -100,6 +100,11 @@ func (m *Manager) run(ctx context.Context, builtin bool, rec *record) context.Co
 	return withRun(ctx, runInfo{builtin: builtin, lock: rec})
 }
 
+// runAdd is run for the ADD of the record's n-th network.
+func (m *Manager) runAdd(ctx context.Context, rec *record, n int) context.Context {
+	return withRun(ctx, runInfo{builtin: rec.data.Networks[n].Builtin, network: n, lock: rec})
+}
+
 // hold marks a pod as attached by this process, before its first plugin runs.
 func (m *Manager) hold(podID string) {
 	m.gate.RLock()

@@ -1,8 +1,10 @@
 package cni
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -28,6 +30,11 @@ type QueueOptions struct {
 	FirstDelay, MaxDelay time.Duration
 	// OnAttempt, when set, is called after each attempt.
 	OnAttempt func(att Attachment, attempt int, err error)
+	// Since, when set, says since when the DEL of a pod that is added has been owed; zero is now.
+	Since func(podID string) time.Time
+	// GiveUpAfter is how long after that a DEL that goes on failing is given up by GiveUp; 0 is never.
+	GiveUpAfter time.Duration
+	GiveUp      func(ctx context.Context, att Attachment, last error) error
 }
 
 // QueueStats is a picture of the queue, for gauges.
@@ -38,6 +45,16 @@ type QueueStats struct {
 	Oldest time.Duration
 	// Attempts is the number of failed attempts of those still in the queue.
 	Attempts int
+}
+
+// Owed is an attachment in the queue.
+type Owed struct {
+	Attachment Attachment
+	// Since is when a DEL failed for the first time.
+	Since time.Time
+	// Attempts is how many failed since this daemon's start, LastError the failure of the last one.
+	Attempts  int
+	LastError error
 }
 
 type queueItem struct {
@@ -66,6 +83,11 @@ func (q *Queue) Add(att Attachment, done func()) {
 	if item == nil {
 		now := time.Now()
 		item = &queueItem{att: att, added: now, due: now.Add(q.delay(0))}
+		if q.opts.Since != nil {
+			if since := q.opts.Since(att.PodID); !since.IsZero() && since.Before(now) {
+				item.added = since
+			}
+		}
 		q.items[att.PodID] = item
 	}
 	if done != nil {
@@ -123,14 +145,19 @@ func (q *Queue) next(now time.Time) (*queueItem, time.Duration) {
 
 func (q *Queue) attempt(ctx context.Context, item *queueItem) {
 	err := q.detach(ctx, item.att)
+	if err != nil && q.opts.GiveUpAfter > 0 && time.Since(item.added) >= q.opts.GiveUpAfter && ctx.Err() == nil {
+		err = q.opts.GiveUp(ctx, item.att, err)
+	}
 	q.mu.Lock()
 	q.working--
 	item.working, item.err = false, err
 	attempt := item.attempts + 1
 	var done []func()
 	if err == nil {
-		delete(q.items, item.att.PodID)
-		done = item.done
+		if q.items[item.att.PodID] == item { // else Drop has called done
+			delete(q.items, item.att.PodID)
+			done = item.done
+		}
 	} else {
 		item.attempts = attempt
 		item.due = time.Now().Add(q.delay(attempt))
@@ -172,6 +199,42 @@ func (q *Queue) Stats() QueueStats {
 		stats.Attempts += item.attempts
 	}
 	return stats
+}
+
+// Owed lists the queue, the oldest first. It never waits for a DEL.
+func (q *Queue) Owed() []Owed {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	list := make([]Owed, 0, len(q.items))
+	for _, item := range q.items {
+		list = append(list, Owed{item.att, item.added, item.attempts, item.err})
+	}
+	slices.SortFunc(list, func(a, b Owed) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Attachment.PodID, b.Attachment.PodID))
+	})
+	return list
+}
+
+// Owes reports whether the pod is in the queue.
+func (q *Queue) Owes(podID string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.items[podID] != nil
+}
+
+// Drop takes a pod out of the queue as if its DEL had succeeded, and reports whether it was there.
+func (q *Queue) Drop(podID string) bool {
+	q.mu.Lock()
+	item := q.items[podID]
+	delete(q.items, podID)
+	q.mu.Unlock()
+	if item == nil {
+		return false
+	}
+	for _, f := range item.done {
+		f()
+	}
+	return true
 }
 
 // LastError is the last failure for a pod in the queue, nil if there is none.

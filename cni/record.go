@@ -44,12 +44,19 @@ type recordData struct {
 	Args     [][2]string
 	Caps     map[string]any
 	Networks []recordNetwork
+	// Owed is when a DEL failed for the first time, zero while none has.
+	Owed time.Time `json:",omitzero"`
 }
 
 type recordNetwork struct {
 	Name, IfName string
 	Builtin      bool
 	Config       json.RawMessage
+	// Begun is how many plugins of the list, from its first one, have been run with ADD. Records of
+	// earlier builds do not have it: then all of them may have been.
+	Begun *int `json:",omitempty"`
+	// Undone are the indexes of plugins whose DEL is done while that of another one is owed.
+	Undone []int `json:",omitempty"`
 }
 
 func (m *Manager) recordDir() string { return filepath.Join(m.opts.CacheDir, "attachments") }
@@ -153,6 +160,13 @@ func parseRecord(data []byte) (recordData, error) {
 		return rec, fmt.Errorf("version %d of an attachment record, this program knows %d", rec.Version, recordVersion)
 	}
 	return rec, nil
+}
+
+// begin notes that the next plugin of a network is about to be run with ADD. What it does has to be undone
+// from then on.
+func (r *record) begin(network int) error {
+	*r.data.Networks[network].Begun++
+	return r.write()
 }
 
 // empty is true for a pod with nothing to undo on record.

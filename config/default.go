@@ -74,6 +74,7 @@ func defaultCNI() CNI {
 		StatusInterval: D(10 * time.Second),
 		GCInterval:     D(10 * time.Minute),
 		DelRetryMax:    D(5 * time.Minute),
+		DelGiveUp:      D(7 * 24 * time.Hour),
 		IPPreference:   "cni",
 		DefaultNetwork: DefaultNetwork{
 			Enabled: true,

@@ -26,6 +26,7 @@ func (v *validator) cni() {
 		v.positive(d.key, d.value)
 	}
 	v.durationNotNegative("cni.gc_interval", c.GCInterval)
+	v.durationNotNegative("cni.del_give_up", c.DelGiveUp)
 	v.oneOf("cni.ip_preference", c.IPPreference, "cni", "ipv4", "ipv6")
 	v.defaultNetwork("cni.default_network", c.DefaultNetwork)
 }

@@ -39,6 +39,17 @@ func (m *Manager) addWithPorts(s *Sandbox) error {
 			}
 		}
 	}
+	// The packets of a port whose DEL is owed may still go to the pod that had it.
+	for _, o := range m.queue.Owed() {
+		for _, theirs := range o.Attachment.Ports {
+			for _, p := range ports {
+				if p.Overlaps(theirs) {
+					return fmt.Errorf("host port %s still belongs to pod %s/%s (sandbox %s), whose CNI DEL failed and is retried: mend its network, or give the DEL up with berthd cni give-up %s: %w",
+						p, o.Attachment.Namespace, o.Attachment.Name, o.Attachment.PodID, o.Attachment.PodID, errdefs.ErrFailedPrecondition)
+				}
+			}
+		}
+	}
 	for _, p := range ports {
 		if listens(p) {
 			return fmt.Errorf("host port %s: a process of the host listens there (ss -lnp shows which): end it, or publish another port: %w",

@@ -100,7 +100,10 @@ func New(o Options, workloads Workloads) *Manager {
 	}
 	m.turns, m.hostTurns = turns.New(o.Config.Pod.MaxConcurrentStarts), turns.New(o.Config.Pod.MaxConcurrentStarts)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.queue = cni.NewQueue(o.Network.Detach, cni.QueueOptions{MaxDelay: o.Config.CNI.DelRetryMax.Duration})
+	m.queue = cni.NewQueue(o.Network.Detach, cni.QueueOptions{
+		MaxDelay: o.Config.CNI.DelRetryMax.Duration, Since: m.owedSince,
+		GiveUpAfter: o.Config.CNI.DelGiveUp.Duration, GiveUp: m.giveUpOverdue,
+	})
 	m.running.Go(func() { _ = m.queue.Run(m.ctx) })
 	return m
 }

@@ -52,7 +52,7 @@ func newCommand() *cobra.Command {
 	root.Flags().SortFlags, root.PersistentFlags().SortFlags = false, false
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(root.UsageTemplate() + exitHelp)
-	root.AddCommand(newServeCommand(o), newConfigCommand(o), newVersionCommand(o), newDoctorCommand(o), newFailpointsCommand(), newCheckCommand())
+	root.AddCommand(newServeCommand(o), newConfigCommand(o), newVersionCommand(o), newDoctorCommand(o), newCNICommand(o), newFailpointsCommand(), newCheckCommand())
 	for _, c := range root.Commands() {
 		c.InheritedFlags().SortFlags = false
 		refuseArguments(c)
@@ -93,8 +93,14 @@ func unknownSubcommand(cmd *cobra.Command, name string) error {
 }
 
 // refuseArguments makes c and the commands below it refuse arguments in the same
-// words.
+// words, unless they say themselves which they take.
 func refuseArguments(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		refuseArguments(sub)
+	}
+	if c.Args != nil {
+		return
+	}
 	c.Args = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) == 0:
@@ -104,9 +110,6 @@ func refuseArguments(c *cobra.Command) {
 		}
 		return usageError{fmt.Errorf("%s takes no argument, but got %q (see %s --help)",
 			cmd.CommandPath(), args[0], cmd.CommandPath())}
-	}
-	for _, sub := range c.Commands() {
-		refuseArguments(sub)
 	}
 }
 

@@ -10,17 +10,18 @@ import (
 
 	"github.com/berth-run/berth/failpoint"
 	"github.com/berth-run/berth/internal/gate"
+	"github.com/berth-run/berth/sandbox"
 )
 
 // debugServer answers on a unix socket that only root can open: /debug/pprof/ has
-// profiles and goroutine dumps of a daemon that misbehaves, without a restart, and
-// /failpoints lets tests break it.
+// profiles and goroutine dumps of a daemon that misbehaves, without a restart,
+// /cni/ answers `berthd cni`, and /failpoints lets tests break it.
 type debugServer struct {
 	listener *gate.Gate
 	server   *http.Server
 }
 
-func newDebugServer(socket string, points *failpoint.Set) (*debugServer, error) {
+func newDebugServer(socket string, points *failpoint.Set, pods *sandbox.Manager) (*debugServer, error) {
 	l, err := listen(socket)
 	if err != nil {
 		return nil, fmt.Errorf("debug socket: %w", err)
@@ -29,6 +30,7 @@ func newDebugServer(socket string, points *failpoint.Set) (*debugServer, error) 
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.Handle("/cni/", cniHandler(pods))
 	mux.Handle("/failpoints", points.Handler())
 	mux.Handle("/failpoints/", points.Handler())
 	d := &debugServer{gate.New(l, "debug"), &http.Server{Handler: mux}}

@@ -49,9 +49,11 @@ func (d *parts) leaks(ctx context.Context) (map[string]int, error) {
 	return found, nil
 }
 
+// hasPod reports whether the pod is known, or gone but for a CNI DEL that is owed: such a pod keeps its directory
+// with its network namespace, and is no leak.
 func (d *parts) hasPod(id string) bool {
 	_, err := d.pods.Get(id)
-	return err == nil
+	return err == nil || d.pods.OwesDetach(id)
 }
 
 // hasContainer is true for a pod's ID, too: a pod with a process of its own has one.

@@ -159,12 +159,19 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-func TestRelativePathsOfFlags(t *testing.T) {
-	dir, err := os.MkdirTemp("", "berth") // short enough for a state directory
+// shortDir is a directory whose name leaves room for a state directory in it.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "berth")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func TestRelativePathsOfFlags(t *testing.T) {
+	dir := shortDir(t)
 	cmd := berthd(t, "config", "show", "--root", "r", "--state", "./s", "--address", "unix://x.sock")
 	cmd.Dir = dir
 	out, err := cmd.Output()
@@ -195,11 +202,8 @@ func TestFailureInFormat(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("berthd serves as root only")
 	}
-	dir, err := os.MkdirTemp("", "berth") // the state directory has a bound on its length
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	standIns(t)
+	dir := shortDir(t)
 	file := filepath.Join(dir, "c.toml")
 	if err := os.WriteFile(file, []byte("[log]\nformat = 'json'\n"), 0o644); err != nil {
 		t.Fatal(err)

@@ -388,7 +388,7 @@ func (d *parts) info() map[string]any {
 		"host":          d.host,
 		"warnings":      append(d.host.Warnings(), d.handlers.LeftOut()...),
 		"pulls":         d.images.Pulls(),
-		"cniDetach":     d.pods.DetachQueue(),
+		"cniDetach":     d.pods.OwedDetaches(),
 		"containerd":    map[string]any{"address": d.engine.Address, "embedded": d.engine.Embedded},
 	}
 }

@@ -87,6 +87,7 @@ var keys = map[string]values{
 	"cni.status_timeout": positive, "cni.status_interval": positive,
 	"cni.gc_interval":   notNegative,
 	"cni.del_retry_max": positive,
+	"cni.del_give_up":   notNegative,
 	"cni.ip_preference": {[]string{`"cni"`, `"ipv4"`, `"ipv6"`}, []string{`""`, `"v4"`}},
 
 	"cni.default_network.enabled": anyBool,

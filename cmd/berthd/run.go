@@ -37,7 +37,7 @@ func run(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	debug, err := newDebugServer(c.Paths().DebugSocket(), d.failpoints)
+	debug, err := newDebugServer(c.Paths().DebugSocket(), d.failpoints, d.pods)
 	if err != nil {
 		return err
 	}

@@ -25,15 +25,28 @@ func removeLink(name string) {
 // owed is the number of CNI DELs in the background queue, as the node's status tells.
 func owed(t *testing.T, d *daemon.Daemon) int {
 	t.Helper()
+	return len(debts(t, d))
+}
+
+// debt is an entry of cniDetach in the verbose status.
+type debt struct {
+	PodID, Name, Namespace, LastError string
+	Since                             time.Time
+	Plugins                           []string
+	Attempts                          int
+}
+
+func debts(t *testing.T, d *daemon.Daemon) []debt {
+	t.Helper()
 	resp, err := d.Runtime.Status(daemon.Context(t), &runtimeapi.StatusRequest{Verbose: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var queue struct{ Depth int }
+	var queue struct{ Items []debt }
 	if err := json.Unmarshal([]byte(resp.GetInfo()["cniDetach"]), &queue); err != nil {
 		t.Fatal(err)
 	}
-	return queue.Depth
+	return queue.Items
 }
 
 func podCount(t *testing.T, d *daemon.Daemon) int {
