@@ -141,6 +141,8 @@ func (d *daemon) stop(failed bool) error {
 	}
 	if link, err := netlink.LinkByName(d.bridge); err == nil && d.bridge != "" {
 		errs = append(errs, netlink.LinkDel(link))
+		// The bridge's rules, which it has where nftables is used.
+		_ = exec.Command("nft", "delete", "table", "ip", "berth_loopback_"+d.bridge).Run()
 	}
 	errs = append(errs, os.RemoveAll(d.dir))
 	return errors.Join(errs...)

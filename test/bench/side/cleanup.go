@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -157,8 +158,10 @@ func removeBridges(prefix string) error {
 	}
 	var errs []error
 	for _, link := range links {
-		if strings.HasPrefix(link.Attrs().Name, prefix) {
+		if name := link.Attrs().Name; strings.HasPrefix(name, prefix) {
 			errs = append(errs, netlink.LinkDel(link))
+			// A bridge's rules, which it has where nftables is used.
+			_ = exec.Command("nft", "delete", "table", "ip", "berth_loopback_"+strings.ReplaceAll(name, "-", "_")).Run()
 		}
 	}
 	return errors.Join(errs...)
