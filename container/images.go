@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,15 +10,10 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
-
-	"github.com/berth-run/berth/container/spec"
-	"github.com/berth-run/berth/engine"
-	"github.com/berth-run/berth/internal/inside"
 )
 
 // imageMounts lists the mounts of the request that are images (CRI Mount.image). The error says which image is not there.
@@ -143,42 +137,4 @@ func (m *Manager) dropView(ctx context.Context, key string) {
 // themselves go with the container's directories.
 func (m *Manager) removeVolumesView(ctx context.Context, c *Container) error {
 	return m.Images.RemoveImageMount(ctx, volumesView(c))
-}
-
-// fillVolumes copies what the image has at the places of its volumes, as users of
-// VOLUME expect. It needs the image mounted, for as long as the copy takes.
-func (m *Manager) fillVolumes(ctx context.Context, n *creation) error {
-	key := volumesView(n.Container)
-	mounts, err := m.Images.PrepareImageMount(ctx, n.image, key)
-	if err != nil {
-		return fmt.Errorf("fill the volumes of the image: %w", err)
-	}
-	defer m.dropView(ctx, key)
-	return mount.WithReadonlyTempMount(engine.Context(ctx), mounts, func(root string) error {
-		for _, v := range n.out.Volumes {
-			if err := fillVolume(root, v); err != nil {
-				return fmt.Errorf("fill the volume of the image at %s: %w", v.ContainerPath, err)
-			}
-		}
-		return nil
-	})
-}
-
-// fillVolume copies a directory of the image, if it has one at that path. Links on the way to it lead inside
-// the image, and what is copied is the directory that was opened.
-func fillVolume(root string, v spec.Volume) error {
-	top, err := inside.Top(root)
-	if err != nil {
-		return err
-	}
-	defer top.Close()
-	src, err := inside.InRoot(top, v.ContainerPath)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return nil // the image has nothing there
-	}
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	return fs.CopyDir(v.HostPath, fmt.Sprintf("/proc/self/fd/%d", src.Fd()))
 }

@@ -3,12 +3,13 @@ package inside
 import (
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// CopyAttributes gives the directory to the owner, mode and extended attributes of the directory from. Attributes
+// CopyAttributes gives the directory or file to the owner, mode and extended attributes of from. Attributes
 // in the trusted namespace stay behind: overlayfs keeps its own notes there.
 func CopyAttributes(to, from *os.File) error {
 	var st unix.Stat_t
@@ -35,6 +36,38 @@ func CopyAttributes(to, from *os.File) error {
 		}
 	}
 	return nil
+}
+
+// CopyAttributesOf gives the extended attributes of an entry of the directory from to the entry of the same name
+// of the directory to, for entries that cannot be opened: symbolic links, devices, named pipes. Links are not
+// followed. Attributes in the trusted namespace stay behind, and attributes in the user namespace do not exist on them.
+func CopyAttributesOf(to, from *os.File, name string) error {
+	src, dst := entryPath(from, name), entryPath(to, name)
+	list, err := sized(func(b []byte) (int, error) { return unix.Llistxattr(src, b) })
+	if errors.Is(err, unix.ENOTSUP) {
+		return nil
+	}
+	if err != nil {
+		return &os.PathError{Op: "list the attributes of", Path: name, Err: err}
+	}
+	for attribute := range strings.SplitSeq(string(list), "\x00") {
+		if attribute == "" || strings.HasPrefix(attribute, "trusted.") {
+			continue
+		}
+		value, err := sized(func(b []byte) (int, error) { return unix.Lgetxattr(src, attribute, b) })
+		if err == nil {
+			err = unix.Lsetxattr(dst, attribute, value, 0)
+		}
+		if err != nil {
+			return &os.PathError{Op: "copy attribute " + attribute + " to", Path: name, Err: err}
+		}
+	}
+	return nil
+}
+
+// entryPath is a path of a directory's entry that leads through the directory's descriptor.
+func entryPath(dir *os.File, name string) string {
+	return "/proc/self/fd/" + strconv.Itoa(int(dir.Fd())) + "/" + name
 }
 
 // attributes lists the extended attributes of a file but for those in the trusted namespace.
