@@ -67,6 +67,10 @@ func (h *Host) checkVictim(paths Paths) error {
 
 // killUnified uses cgroup.kill (Linux 5.14), which no fork can escape, and waits until
 // the cgroup is empty. An older kernel is served like v1: see killV1.
+//
+// The kernel sends that signal to the main thread of each process. One whose main thread is dead, as after a
+// system call that its seccomp profile has SCMP_ACT_KILL for, does not get it: what is left after a moment gets a
+// signal of its own, which goes to the whole process.
 func killUnified(ctx context.Context, dir string) error {
 	err := write(filepath.Join(dir, "cgroup.kill"), "1")
 	if gone(err) {
@@ -100,7 +104,18 @@ func waitEmpty(ctx context.Context, dir string) error {
 		if err := ctx.Err(); err != nil {
 			return timeout(dir, err)
 		}
-		pollOne(int(f.Fd()), unix.POLLPRI)
+		if !pollOne(int(f.Fd()), unix.POLLPRI) {
+			strike(dir)
+		}
+	}
+}
+
+// strike sends SIGKILL to every process that is in the cgroup, or below it, now.
+func strike(dir string) {
+	victims, _ := openAll(Paths{"": dir})
+	for _, v := range victims {
+		_ = unix.PidfdSendSignal(v.fd, unix.SIGKILL, nil, 0)
+		unix.Close(v.fd)
 	}
 }
 
@@ -159,6 +174,15 @@ func openAll(paths Paths) ([]victim, error) {
 		}
 	}
 	return out, nil
+}
+
+// PIDs lists the processes in the cgroup and below it. A cgroup that is not there has none.
+func (h *Host) PIDs(paths Paths) ([]int, error) {
+	dir := paths.any()
+	if h.Mode == Unified {
+		dir = paths[""]
+	}
+	return allPids(dir)
 }
 
 // allPids lists the processes of a cgroup and all below; a cgroup that is gone has none.

@@ -160,15 +160,17 @@ func (m *Manager) retire(ctx context.Context, c *Container) error {
 // starting. It was started when it is not in CREATED afterwards. The container's turn is held.
 func (m *Manager) takeBack(ctx context.Context, c *Container) error {
 	pod := c.Pod.Shim()
-	if pod == nil && !c.Pod.Handler.Foreign {
-		// The shim is gone. What it had not said to anybody may run.
-		kill, cancel := context.WithTimeout(ctx, lostCgroupTimeout)
-		defer cancel()
-		if err := m.Cgroups.KillAll(kill, m.Cgroups.Resolve(c.CgroupsPath)); err != nil {
+	patience, cancel := context.WithTimeout(ctx, initPatience)
+	err := m.abandonStart(patience, c, pod)
+	cancel()
+	if errors.Is(err, context.DeadlineExceeded) || (pod == nil && !c.Pod.Handler.Foreign) {
+		// The shim waits for an init that does not go on, or is gone: what it had not told anybody may run.
+		if err := m.endInit(ctx, c); err != nil {
 			return err
 		}
+		err = m.abandonStart(ctx, c, pod)
 	}
-	if err := m.abandonStart(ctx, c, pod); err != nil {
+	if err != nil {
 		if c.State() != runtimeapi.ContainerState_CONTAINER_CREATED {
 			return nil
 		}

@@ -227,13 +227,10 @@ func (m *Manager) createVolumes(ctx context.Context, n *creation) error {
 }
 
 func (m *Manager) removeTask(ctx context.Context, c *Container) error {
-	if err := m.tasks.Delete(ctx, c.ID); err != nil {
-		return err
+	if c.inherited && c.State() == runtimeapi.ContainerState_CONTAINER_CREATED && !c.halfMade() {
+		return m.takeBack(ctx, c)
 	}
-	if c.State() != runtimeapi.ContainerState_CONTAINER_CREATED {
-		return nil
-	}
-	return m.abandonStart(ctx, c, c.Pod.Shim())
+	return m.tasks.Delete(ctx, c.ID)
 }
 
 // rootfs are the mounts that make up the container's root file system.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/flight"
 	"github.com/berth-run/berth/shim"
@@ -60,7 +61,9 @@ func (m *Manager) start(ctx context.Context, c *Container, call *flight.Call) er
 	}
 	defer m.primer.Hold()()
 	c.set(func() { c.exited, c.cleaned = make(chan struct{}), make(chan struct{}) })
-	if err := m.planOf("StartContainer", m.startPlan(c, call), call.SetStage).Up(ctx); err != nil {
+	watch := m.watchInit(c)
+	err := m.planOf("StartContainer", m.startPlan(c, call), call.SetStage).Up(ctx)
+	if err = whyNot(err, watch.stop()); err != nil {
 		m.failStart(c, err)
 		return fmt.Errorf("%s: %w", c.Name(), classify(err))
 	}
@@ -203,6 +206,9 @@ func (m *Manager) startTask(ctx context.Context, c *Container) error {
 // the process for one of its own.
 func (m *Manager) reapTask(ctx context.Context, c *Container) error {
 	m.failStart(c, errStartFailed)
+	if err := m.endInit(ctx, c); err != nil { // the shim may not know the task yet
+		klog.FromContext(ctx).Error(err, "Cannot end the init of a container that could not be started", "id", c.ID)
+	}
 	return m.tasks.Reap(ctx, c.ID)
 }
 

@@ -48,7 +48,7 @@ func (m *Manager) stopContainer(ctx context.Context, c *Container, grace time.Du
 	_, err := m.flights.Do(ctx, "stop/"+c.ID, "StopContainer of "+c.Name(), func(ctx context.Context, call *flight.Call) (string, error) {
 		defer c.set(func() { c.stop = nil })
 		call.SetStage("waiting for a start under way")
-		release, err := c.acquire(ctx)
+		release, err := m.acquireFromStart(ctx, c)
 		if err != nil {
 			return "", err
 		}

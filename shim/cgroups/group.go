@@ -110,7 +110,7 @@ func (g Group) Kill() error {
 		killed = write(filepath.Join(dir, "cgroup.kill"), "1") == nil // since Linux 5.14; nothing can escape it
 	}
 	if killed && g.alone() {
-		return nil
+		return g.killLeft()
 	}
 	// A frozen process can neither fork nor die.
 	g.freezer("FROZEN")
@@ -118,6 +118,29 @@ func (g Group) Kill() error {
 	pids, err := g.PIDs()
 	for _, pid := range pids {
 		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+	return err
+}
+
+// killLeft sends SIGKILL to processes that cgroup.kill does not reach: the kernel sends that signal to the main
+// thread, which is dead where a seccomp profile with SCMP_ACT_KILL ended it, while others of the process live.
+func (g Group) killLeft() error {
+	before, err := g.PIDs()
+	opened := make(map[int]int, len(before))
+	for _, pid := range before {
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+			opened[pid] = fd
+			defer unix.Close(fd)
+		}
+	}
+	if len(opened) == 0 {
+		return err
+	}
+	after, err := g.PIDs() // who is still there has the PID that was opened
+	for _, pid := range after {
+		if fd, ok := opened[pid]; ok {
+			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		}
 	}
 	return err
 }

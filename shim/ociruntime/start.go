@@ -18,6 +18,9 @@ const (
 	execFIFO  = "exec.fifo"
 )
 
+// initTimeout bounds the wait for an init that has nothing to do any more but to execute the user's program.
+const initTimeout = 30 * time.Second
+
 // isRunc says that the state of the container is runc's.
 func (r *Runtime) isRunc() bool {
 	var st unix.Stat_t
@@ -43,6 +46,8 @@ func (r *Runtime) Start(ctx context.Context, dead <-chan struct{}) error {
 	}
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
+	ctx, cancel := context.WithTimeout(ctx, initTimeout)
+	defer cancel()
 	if err := awaitByte(ctx, f, dead); err != nil {
 		return fmt.Errorf("OCI runtime start failed: %w", err)
 	}

@@ -72,7 +72,7 @@ func (s *Service) abandon(ctx context.Context, id string) error {
 		if err := os.MkdirAll(filepath.Join(n.bundle, "rootfs"), 0o711); err != nil {
 			return fmt.Errorf("delete container %s, which was never started: %w", id, err)
 		}
-		if _, err := s.Delete(ctx, id); err != nil {
+		if _, err := s.Delete(ctx, id); err != nil && !errdefs.IsNotFound(err) {
 			return fmt.Errorf("delete container %s, which was never started: %w", id, err)
 		}
 	}

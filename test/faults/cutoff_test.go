@@ -70,9 +70,34 @@ func TestStartCutOffAgain(t *testing.T) {
 	})
 }
 
-// cutOff kills berthd in the middle of a start: the shim waits for the container's init, which is stopped. It
-// returns the PIDs of both.
+// TestStopDuringStart: a start whose init does not go on does not keep the pod from being stopped.
+func TestStopDuringStart(t *testing.T) {
+	either(t, func(t *testing.T, d *daemon.Daemon) {
+		pod, dir := d.RunPod(t), t.TempDir()
+		c := pod.Create(t, attemptOf(0, dir))
+		init, _ := stuckStart(t, d, pod, c)
+		pod.Stop(t)
+		if err := unix.Kill(init, 0); err == nil {
+			t.Error("the init lives on")
+		}
+		if s := c.Status(t); s.GetState() != runtimeapi.ContainerState_CONTAINER_EXITED || exists(filepath.Join(dir, "0")) {
+			t.Errorf("the container is %s, it ran: %t", s.GetState(), exists(filepath.Join(dir, "0")))
+		}
+		pod.Remove(t)
+	})
+}
+
+// cutOff kills berthd in the middle of a start, see stuckStart.
 func cutOff(t *testing.T, d *daemon.Daemon, pod *daemon.Pod, c *daemon.Container) (init, shim int) {
+	t.Helper()
+	init, shim = stuckStart(t, d, pod, c)
+	d.Kill(t)
+	return init, shim
+}
+
+// stuckStart brings a start to where the shim waits for the container's init, which is stopped. It returns the
+// PIDs of both.
+func stuckStart(t *testing.T, d *daemon.Daemon, pod *daemon.Pod, c *daemon.Container) (init, shim int) {
 	t.Helper()
 	const point = "StartContainer/start/do/before"
 	must(t, d.Arm(daemon.Context(t), point, "hang"))
@@ -95,7 +120,6 @@ func cutOff(t *testing.T, d *daemon.Daemon, pod *daemon.Pod, c *daemon.Container
 	shim = shimPID(t, d, pod.ID)
 	must(t, d.Disarm(daemon.Context(t)))
 	d.Await(t, "the shim to wait for the init", func() bool { return hasOpen(shim, "exec.fifo") })
-	d.Kill(t)
 	return record.PID, shim
 }
 
