@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/mount"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -71,6 +69,9 @@ func (a *applier) apply(ctx context.Context, desc ocispec.Descriptor, mounts []m
 	if ok {
 		return a.stored(ctx, desc, dir)
 	}
+	if err := s.inspectLayer(ctx, desc, dir.room, &a.f.decoders); err != nil {
+		return ocispec.Descriptor{}, unpackError(ctx, desc, err)
+	}
 	// In this way too, the files are on disk before the snapshot counts.
 	d, err := a.next.Apply(ctx, desc, mounts, append(opts, diff.WithSyncFs(true))...)
 	return d, unpackError(ctx, desc, err)
@@ -108,12 +109,12 @@ func (a *applier) streamed(ctx context.Context, desc ocispec.Descriptor, dir lay
 
 // stored unpacks a layer from the content store.
 func (a *applier) stored(ctx context.Context, desc ocispec.Descriptor, dir layerDir) (ocispec.Descriptor, error) {
-	ra, err := a.f.p.s.client.ContentStore().ReaderAt(ctx, desc)
+	r, err := a.f.p.s.layerReader(ctx, desc)
 	if err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("reading layer %s: %w", desc.Digest, err)
+		return ocispec.Descriptor{}, err
 	}
-	defer ra.Close()
-	d, err := applyLayer(ctx, dir, io.NopCloser(content.NewReader(ra)), &a.f.decoders)
+	defer r.Close()
+	d, err := applyLayer(ctx, dir, r, &a.f.decoders)
 	return d, unpackError(ctx, desc, err)
 }
 

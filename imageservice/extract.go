@@ -3,6 +3,7 @@ package imageservice
 import (
 	"archive/tar"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -37,25 +38,53 @@ func (d layerDir) extract(ctx context.Context, r io.Reader) error {
 		d.implied.note(d.path, i.list())
 		return err
 	}
-	entries, err := os.ReadDir(d.path)
+	bare, err := isEmpty(d.path)
 	if err != nil {
 		return err
 	}
-	if len(entries) == 0 {
+	if bare {
 		return d.unpackTar(ctx, r, nil, append(opts, archive.WithConvertWhiteout(hidesNothing))...)
 	}
 	// What is hidden here is removed, and for that containerd has to know all that is new.
-	admit := func(hdr *tar.Header) (bool, error) { return true, d.admit(hdr) }
+	a := &admission{room: d.room}
+	admit := func(hdr *tar.Header) (bool, error) { return true, errors.Join(a.admit(hdr), a.keep()) }
 	_, err = archive.Apply(ctx, d.path, r, append(opts, archive.WithFilter(admit))...)
 	return err
 }
 
-// admit refuses an entry that costs more than an entry may.
-func (d layerDir) admit(hdr *tar.Header) error {
+// admission bounds what the entries of one layer may cost.
+type admission struct {
+	room *layerAllowance
+	kept int
+}
+
+// admit refuses an entry that costs more than an entry may, or for which there is no room.
+func (a *admission) admit(hdr *tar.Header) error {
 	if err := checkDepth(hdr); err != nil {
 		return err
 	}
-	return d.room.charge(hdr)
+	return a.room.charge(hdr)
+}
+
+// keep counts an entry that is remembered until the layer is unpacked.
+func (a *admission) keep() error {
+	if a.kept++; a.kept > budget.LayerKept {
+		return fmt.Errorf("the layer has more than %d entries that have to be remembered while it is unpacked, directories above all", budget.LayerKept)
+	}
+	return nil
+}
+
+// isEmpty reports whether a directory has no entry.
+func isEmpty(path string) (bool, error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	if _, err = dir.Readdirnames(1); errors.Is(err, io.EOF) {
+		return true, nil
+	}
+	return false, err
 }
 
 // hidesNothing converts the whiteouts of a layer with nothing below: an opaque directory has
@@ -81,8 +110,13 @@ func (d layerDir) unpackTar(ctx context.Context, r io.Reader, i *implication, op
 		return err
 	}
 	defer files.close()
+	a := &admission{room: d.room}
 	filter := func(hdr *tar.Header) (bool, error) {
-		if err := d.admit(hdr); err != nil {
+		err := a.admit(hdr)
+		if err == nil && hdr.Typeflag == tar.TypeDir {
+			err = a.keep()
+		}
+		if err != nil {
 			return false, err
 		}
 		if i != nil {

@@ -2,6 +2,7 @@ package imageservice
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -65,17 +66,29 @@ func parentsIn(options []string) []string {
 
 // empty removes what an extraction left that went wrong.
 func (d layerDir) empty() error {
-	entries, err := os.ReadDir(d.path)
+	dir, err := os.Open(d.path)
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if err := os.RemoveAll(filepath.Join(d.path, e.Name())); err != nil {
+	defer dir.Close()
+	for {
+		names, err := dir.Readdirnames(namesAtOnce)
+		for _, name := range names {
+			if err := os.RemoveAll(filepath.Join(d.path, name)); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return nil
 }
+
+// namesAtOnce is how many names of a directory are read at a time: a layer decides how many there are.
+const namesAtOnce = 512
 
 // readable reports whether this package can decompress layers of a media type;
 // the others (encrypted ones) go through containerd's stream processors.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	containerd "github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/core/unpack"
@@ -136,10 +134,7 @@ func (s *Service) EnsureUnpacked(ctx context.Context, img *Image, snapshotter st
 	// it done.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.PullTimeout)
 	defer cancel()
-	// The manifest was chosen already, maybe otherwise than containerd would.
-	i := containerd.NewImageWithPlatform(s.client, images.Image{Name: img.Name(), Target: img.Manifest}, s.platform)
-	// Synced, because the snapshots count as complete from here on.
-	if err := i.Unpack(ctx, snapshotter, containerd.WithUnpackApplyOpts(diff.WithSyncFs(true))); err != nil {
+	if err := s.unpackStored(ctx, img, snapshotter); err != nil {
 		if errdefs.IsNotFound(err) {
 			return fmt.Errorf("unpacking image %s for snapshotter %q: its layers are not on this node, pull it again: %w", img.Name(), snapshotter, err)
 		}
