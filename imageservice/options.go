@@ -1,8 +1,10 @@
 package imageservice
 
 import (
+	"context"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/defaults"
 	"github.com/containerd/containerd/v2/version"
 
@@ -73,6 +75,9 @@ type Options struct {
 	// ImageFSPath is the mountpoint reported for images by ImageFsInfo.
 	// Default: the snapshotter's root as containerd tells it.
 	ImageFSPath string
+	// BesideLayer measures what a container keeps beside its writable layer, whose key is the container's ID; it
+	// counts as the writable layer does. Nil for nothing.
+	BesideLayer func(ctx context.Context, key string) (snapshots.Usage, error)
 	// ContainerFSPath is the mountpoint reported for writable layers.
 	// Default: ImageFSPath.
 	ContainerFSPath string

@@ -154,7 +154,7 @@ func (a *accounting) pass(ctx context.Context, now time.Time) error {
 				committed[key] = u
 				images.add(u)
 			case snapshots.KindActive:
-				u, err := sn.Usage(ctx, i.Name)
+				u, err := a.activeUsage(ctx, sn, i.Name)
 				if err != nil {
 					return ignoreGone(err)
 				}
@@ -175,6 +175,17 @@ func (a *accounting) pass(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("content store: %w", err)
 	}
 	return a.publish(ctx, now, images, containers, committed, active)
+}
+
+// activeUsage measures a writable layer, and what its container keeps beside it.
+func (a *accounting) activeUsage(ctx context.Context, sn snapshots.Snapshotter, key string) (snapshots.Usage, error) {
+	u, err := sn.Usage(ctx, key)
+	if err != nil || a.s.opts.BesideLayer == nil {
+		return u, err
+	}
+	beside, err := a.s.opts.BesideLayer(ctx, key)
+	u.Add(beside)
+	return u, err
 }
 
 func ignoreGone(err error) error {

@@ -96,7 +96,7 @@ func berthFamilies() []family {
 			},
 		},
 		{
-			name: "berth_container_fs_inodes", help: "Inodes that the writable layer occupies.", kind: gauge,
+			name: "berth_container_fs_inodes", help: "Inodes that the writable layer and the volumes of the image occupy.", kind: gauge,
 			container: func(c *containerSample, out emit) {
 				if c.layer != nil {
 					out(float64(c.layer.Inodes))

@@ -146,7 +146,7 @@ func layerFamilies() []family {
 	inodes.kind = counter
 	return []family{
 		inodes,
-		layer("container_fs_usage_bytes", "Bytes that the writable layer occupies.", func(l *LayerUsage, _ *Filesystem) float64 { return float64(l.Bytes) }),
+		layer("container_fs_usage_bytes", "Bytes that the writable layer and the volumes of the image occupy.", func(l *LayerUsage, _ *Filesystem) float64 { return float64(l.Bytes) }),
 		layer("container_fs_limit_bytes", "Size of the filesystem that holds the writable layer.", func(_ *LayerUsage, f *Filesystem) float64 { return float64(f.Bytes) }),
 		layer("container_fs_inodes_free", "Free inodes of the filesystem that holds the writable layer.", func(_ *LayerUsage, f *Filesystem) float64 { return float64(f.InodesFree) }),
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"google.golang.org/grpc"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
@@ -29,6 +30,7 @@ import (
 	"github.com/berth-run/berth/handler"
 	"github.com/berth-run/berth/imageservice"
 	"github.com/berth-run/berth/internal/private"
+	"github.com/berth-run/berth/internal/treesize"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
 	"github.com/berth-run/berth/steps"
@@ -211,6 +213,7 @@ func (d *parts) makeImages(context.Context) (err error) {
 	options.RuntimeHandlers = d.handlers.Snapshotters()
 	options.Failpoints = d.failpoints
 	options.Hooks = imageHooks(d.metrics)
+	options.BesideLayer = d.volumeUsage
 	if d.images, err = imageservice.New(d.engine.Client, options); err != nil {
 		return err
 	}
@@ -279,9 +282,24 @@ func (d *parts) makeStats(context.Context) error {
 	return errors.Join(d.metrics.RegisterSource(source), d.metrics.RegisterSampler(d.sampler))
 }
 
+// layerUsage measures the writable layer of a container, and the volumes that its image declares: to the
+// kubelet both are what the container itself has written.
 func (d *parts) layerUsage(ctx context.Context, snapshotter, key string) (bytes, inodes uint64, err error) {
 	u, err := d.engine.Client.SnapshotService(snapshotter).Usage(engine.Context(ctx), key)
-	return uint64(max(u.Size, 0)), uint64(max(u.Inodes, 0)), err
+	if err != nil {
+		return 0, 0, err
+	}
+	volumes, err := d.volumeUsage(ctx, key)
+	return uint64(max(u.Size+volumes.Size, 0)), uint64(max(u.Inodes+volumes.Inodes, 0)), err
+}
+
+// volumeUsage measures the volumes that the image of a container declares.
+func (d *parts) volumeUsage(ctx context.Context, id string) (snapshots.Usage, error) {
+	if !fullID.MatchString(id) { // a snapshot of another client's
+		return snapshots.Usage{}, nil
+	}
+	size, err := treesize.Of(ctx, d.config.Paths().ContainerVolumes(id))
+	return snapshots.Usage{Size: size.Bytes, Inodes: size.Inodes}, err
 }
 
 func (d *parts) mountpoint(string) string {

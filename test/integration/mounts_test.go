@@ -170,6 +170,23 @@ func TestImageVolumes(t *testing.T) {
 	})
 }
 
+// TestImageVolumesAreCounted: what a container writes to the volumes of its image counts as its writable layer, by which
+// the kubelet evicts pods, and as the use of containers of the node's disk.
+func TestImageVolumesAreCounted(t *testing.T) {
+	t.Parallel()
+	d := daemon.Start(t, daemon.Options{})
+	c := d.RunPod(t).RunWith(t, daemon.WithImage(images.Volumes))
+	c.Output(t, "head -c 20000000 /dev/urandom >/data/large; sync")
+	daemon.Eventually(t, "counted for the container", func() bool {
+		stats, err := d.Runtime.ContainerStats(daemon.Context(t), &runtimeapi.ContainerStatsRequest{ContainerId: c.ID})
+		return err == nil && stats.GetStats().GetWritableLayer().GetUsedBytes().GetValue() >= 20_000_000
+	})
+	daemon.Eventually(t, "counted for the node", func() bool {
+		info, err := d.Image.ImageFsInfo(daemon.Context(t), &runtimeapi.ImageFsInfoRequest{})
+		return err == nil && info.GetContainerFilesystems()[0].GetUsedBytes().GetValue() >= 20_000_000
+	})
+}
+
 // TestReadOnlyRoot has a root that cannot be written to, and masked paths.
 func TestReadOnlyRoot(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon.Daemon) {
