@@ -8,7 +8,8 @@ import (
 )
 
 // Metrics are the main figures of the cgroup in the form of github.com/containerd/cgroups: processes,
-// CPU time, memory. berthd reads cgroups itself; this is for `ctr task metrics`.
+// CPU time, memory, block devices. berthd reads cgroups itself; this is for `ctr task metrics` and `nerdctl stats`,
+// which expect each of these messages to be there.
 func (g Group) Metrics() pb.Any {
 	if g.alone() {
 		return g.unified()
@@ -20,7 +21,11 @@ func (g Group) Metrics() pb.Any {
 	usage := pb.Uint(nil, 1, Value(filepath.Join(cpu, "cpuacct.usage"), ""))
 	usage = pb.Uint(usage, 2, Value(filepath.Join(cpu, "cpuacct.usage_sys"), ""))
 	usage = pb.Uint(usage, 3, Value(filepath.Join(cpu, "cpuacct.usage_user"), ""))
-	m = pb.Bytes(m, 3, pb.Bytes(nil, 1, usage))
+	usage = perCPU(usage, 4, filepath.Join(cpu, "cpuacct.usage_percpu"))
+	throttling := filepath.Join(g.Dirs["cpu"], "cpu.stat")
+	m = pb.Bytes(m, 3, pb.Bytes(pb.Bytes(nil, 1, usage), 2, fields{
+		{1, throttling, "nr_periods"}, {2, throttling, "nr_throttled"}, {3, throttling, "throttled_time"},
+	}.encode()))
 	stat := filepath.Join(mem, "memory.stat")
 	memory := fields{
 		{1, stat, "cache"}, {2, stat, "rss"}, {9, stat, "pgfault"}, {10, stat, "pgmajfault"},
@@ -31,7 +36,8 @@ func (g Group) Metrics() pb.Any {
 		{1, filepath.Join(mem, "memory.limit_in_bytes"), ""}, {2, filepath.Join(mem, "memory.usage_in_bytes"), ""},
 		{3, filepath.Join(mem, "memory.max_usage_in_bytes"), ""}, {4, filepath.Join(mem, "memory.failcnt"), ""},
 	}.encode())
-	return pb.Any{URL: "io.containerd.cgroups.v1.Metrics", Value: pb.Bytes(m, 4, memory)}
+	m = pb.Bytes(m, 4, memory)
+	return pb.Any{URL: "io.containerd.cgroups.v1.Metrics", Value: pb.Bytes(m, 5, g.blkio())}
 }
 
 func (g Group) unified() pb.Any {
@@ -49,6 +55,7 @@ func (g Group) unified() pb.Any {
 		{32, at("memory.current"), ""}, {33, at("memory.max"), ""},
 		{34, at("memory.swap.current"), ""}, {35, at("memory.swap.max"), ""},
 	}.encode())
+	m = pb.Bytes(m, 6, g.io())
 	m = pb.Bytes(m, 8, fields{{4, at("memory.events"), "oom"}, {5, at("memory.events"), "oom_kill"}}.encode())
 	return pb.Any{URL: "io.containerd.cgroups.v2.Metrics", Value: m}
 }
