@@ -97,6 +97,11 @@ func (m *Manager) createRecord(ctx context.Context, n *creation) error {
 	if !n.Pod.Handler.Foreign {
 		record.SandboxID = n.Pod.ID
 	}
+	metadata, err := criMetadataOf(n)
+	if err != nil {
+		return err
+	}
+	record.Extensions = map[string]typeurl.Any{criExtension: metadata}
 	n.mu.RLock()
 	r := n.record
 	n.mu.RUnlock()

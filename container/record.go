@@ -163,7 +163,10 @@ func (s store) create(ctx context.Context, c containers.Container, r *Record) er
 	if err != nil {
 		return err
 	}
-	c.Extensions = map[string]typeurl.Any{extension: ext}
+	if c.Extensions == nil {
+		c.Extensions = map[string]typeurl.Any{}
+	}
+	c.Extensions[extension] = ext
 	if _, err := s.client.ContainerService().Create(engine.Context(ctx), c); err != nil {
 		return fmt.Errorf("write the container's record: %w", err)
 	}

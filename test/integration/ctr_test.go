@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -34,6 +35,29 @@ func TestCtr(t *testing.T) {
 		}
 		if out := ctr("snapshots", "ls"); !strings.Contains(out, c.ID) {
 			t.Errorf("snapshots\n%s", out)
+		}
+		if out := ctr("tasks", "metrics", "--format", "json", c.ID); !strings.Contains(out, `"blkio"`) && !strings.Contains(out, `"io"`) {
+			t.Errorf("metrics\n%s", out)
+		}
+		// The form in which nerdctl and agents look for a container's log.
+		var info struct {
+			Extensions map[string]struct {
+				TypeURL string `json:"type_url"`
+				Value   []byte
+			}
+		}
+		var metadata struct {
+			Version  string
+			Metadata struct{ ID, SandboxID, LogPath string }
+		}
+		out := ctr("containers", "info", c.ID)
+		if err := json.Unmarshal([]byte(out[strings.Index(out, "{"):]), &info); err != nil { // warnings come first
+			t.Fatalf("%v\n%s", err, out)
+		}
+		ext := info.Extensions["io.cri-containerd.container.metadata"]
+		if err := json.Unmarshal(ext.Value, &metadata); err != nil || metadata.Version != "v1" || metadata.Metadata.ID != c.ID ||
+			metadata.Metadata.SandboxID != c.Pod.ID || metadata.Metadata.LogPath != c.Status(t).GetLogPath() {
+			t.Errorf("metadata for other tools: %v, %+v\n%s", err, metadata, out)
 		}
 		if out := ctr("tasks", "exec", "--exec-id", "by-ctr", c.ID, "hostname"); !strings.Contains(out, "berth-test") {
 			t.Errorf("exec\n%s", out)
