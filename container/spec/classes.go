@@ -37,8 +37,12 @@ func (b *builder) class(a classAnnotations, byDefault string) string {
 	return class
 }
 
-// classes passes the block-IO and the RDT class on.
+// classes passes the block-IO and the RDT class on. A pod's annotation names the class of its containers;
+// its own process has none.
 func (b *builder) classes() error {
+	if b.in.podProcess {
+		return nil
+	}
 	if class := b.class(blockIOAnnotations, b.in.Defaults.BlockIOClass); class != "" {
 		if err := b.blockIO(class); err != nil {
 			return err

@@ -44,6 +44,10 @@ type Input struct {
 	CDI CDIInjector
 	// FS is how Build looks at the host; nil means the real one.
 	FS HostFS
+
+	// podProcess says that the process is the pod's own, which is no container of the pod: what the pod's
+	// annotations ask for its containers is not meant for it.
+	podProcess bool
 }
 
 // Sandbox is what a container takes from its pod.

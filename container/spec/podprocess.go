@@ -30,6 +30,7 @@ func PodProcess(in Input, binary string, foreign bool) (*Output, error) {
 		in.Runtime.BaseSpec = nil // hooks and mounts of it are meant for containers
 	}
 	in.Config = podProcessConfig(in.Sandbox.Config, binary)
+	in.podProcess = true
 	out, err := Build(in)
 	if err != nil {
 		return nil, err

@@ -80,3 +80,14 @@ func TestPodProcessOfForeignRuntime(t *testing.T) {
 		t.Error("the sandbox has the name of a container")
 	}
 }
+
+// TestPodProcessHasNoClass: a pod may name a class for all of its containers. Its own process is none of them, and
+// the node's classes are not known where it is made.
+func TestPodProcessHasNoClass(t *testing.T) {
+	s := podProcess(t, false, func(in *Input) {
+		in.Sandbox.Config.Annotations = map[string]string{blockIOAnnotations.pod: "slow", rdtAnnotations.pod: "gold"}
+	})
+	if s.Linux.Resources.BlockIO != nil || s.Linux.IntelRdt != nil {
+		t.Errorf("has classes: %+v, %+v", s.Linux.Resources.BlockIO, s.Linux.IntelRdt)
+	}
+}
