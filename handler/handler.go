@@ -55,7 +55,7 @@ type Handler struct {
 type Set struct {
 	byName       map[string]*Handler
 	defaultName  string
-	leftOut      []string
+	leftOut      map[string]error // what the handlers lack that are configured and not there
 	descriptions []*runtimeapi.RuntimeHandler
 }
 
@@ -75,7 +75,7 @@ type Node struct {
 // is fatal when it is the default one, and else left out with a warning, since the
 // node can do without it.
 func Resolve(ctx context.Context, cfg *config.Config, node Node) (*Set, error) {
-	set := &Set{byName: map[string]*Handler{}, defaultName: cfg.Runtime.DefaultHandler}
+	set := &Set{byName: map[string]*Handler{}, leftOut: map[string]error{}, defaultName: cfg.Runtime.DefaultHandler}
 	for name, hc := range cfg.Runtime.Handlers {
 		h, err := resolve(ctx, cfg, name, hc, node)
 		if err != nil && name == set.defaultName {
@@ -83,12 +83,11 @@ func Resolve(ctx context.Context, cfg *config.Config, node Node) (*Set, error) {
 		}
 		if err != nil {
 			klog.FromContext(ctx).Error(err, "Runtime handler left out; pods that name it will be refused", "handler", name)
-			set.leftOut = append(set.leftOut, fmt.Sprintf("pods of runtime handler %s are refused: %s", name, err))
+			set.leftOut[name] = err
 			continue
 		}
 		set.byName[name] = h
 	}
-	sort.Strings(set.leftOut)
 	if set.byName[set.defaultName] == nil {
 		return nil, fmt.Errorf("runtime.default_handler: no handler %q is configured: %w", set.defaultName, errdefs.ErrInvalidArgument)
 	}
@@ -97,7 +96,14 @@ func Resolve(ctx context.Context, cfg *config.Config, node Node) (*Set, error) {
 }
 
 // LeftOut says in a line for each handler that is configured and not there what it lacks.
-func (s *Set) LeftOut() []string { return s.leftOut }
+func (s *Set) LeftOut() []string {
+	var lines []string
+	for name, err := range s.leftOut {
+		lines = append(lines, fmt.Sprintf("pods of runtime handler %s are refused: %s", name, err))
+	}
+	sort.Strings(lines)
+	return lines
+}
 
 func resolve(ctx context.Context, cfg *config.Config, name string, hc config.Handler, node Node) (*Handler, error) {
 	if err := Check(name, hc, node.Find, cfg.Containerd.Address == ""); err != nil {
@@ -180,14 +186,18 @@ func idmappable(host *hostinfo.Info, dirs []string) bool {
 	return true
 }
 
-// Get finds a handler; "" is the default one. An unknown name is
-// errdefs.ErrInvalidArgument.
+// Get finds a handler; "" is the default one. An unknown name is errdefs.ErrInvalidArgument, and a handler
+// that was left out at the start errdefs.ErrFailedPrecondition.
 func (s *Set) Get(name string) (*Handler, error) {
 	if name == "" {
 		name = s.defaultName
 	}
 	if h, ok := s.byName[name]; ok {
 		return h, nil
+	}
+	if lack, ok := s.leftOut[name]; ok {
+		return nil, fmt.Errorf("runtime handler %q could not be used when berthd started; mend it and restart berthd: %v: %w",
+			name, lack, errdefs.ErrFailedPrecondition)
 	}
 	names := make([]string, 0, len(s.byName))
 	for n := range s.byName {
