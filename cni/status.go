@@ -99,7 +99,7 @@ func (m *Manager) build(l loaded) *state {
 		}
 	}
 	s.status.Ready = true
-	s.status.Message = fmt.Sprintf("network %q (%s)", s.networks[0].list.Name, s.networks[0].source())
+	s.status.Message = names(s.networks)
 	if len(l.skipped) > 0 {
 		s.status.Message += "; not usable: " + describe(l.skipped)
 	}
@@ -169,6 +169,15 @@ func fingerprint(networks []*network) string {
 		fmt.Fprintf(&b, "%q %q\n", n.file, n.list.Bytes)
 	}
 	return b.String()
+}
+
+// names are the networks that a pod is attached to, in their order.
+func names(networks []*network) string {
+	var parts []string
+	for _, n := range networks {
+		parts = append(parts, fmt.Sprintf("network %q (%s)", n.list.Name, n.source()))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func describe(skipped []SkippedFile) string {

@@ -157,9 +157,6 @@ func (p Paths) Quarantine() string { return filepath.Join(p.Root, "quarantine") 
 // CNICache is libcni's cache of attachments and their results.
 func (p Paths) CNICache() string { return filepath.Join(p.Root, "cni", "cache") }
 
-// CNIDefaultNetwork is the directory with the conflist of the default network.
-func (p Paths) CNIDefaultNetwork() string { return filepath.Join(p.State, "cni", "net.d") }
-
 // CNIAddresses is host-local's data directory for the default network.
 func (p Paths) CNIAddresses() string { return filepath.Join(p.State, "cni", "networks") }
 

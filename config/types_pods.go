@@ -9,8 +9,9 @@ type CNI struct {
 	// Directories with the plugins, first match wins. Default: the plugins shipped
 	// with berthd, then /opt/cni/bin.
 	BinDirs []string `toml:"bin_dirs"`
-	// How many configurations of conf_dir a pod is attached to, in lexical order;
-	// 0 is all of them.
+	// How many configurations of conf_dir a pod is attached to (as eth0, eth1, ...), in lexical order;
+	// 0 is all of them. The pod's addresses are the first one's. Files that cannot be used are left
+	// out and do not count; one that names a network of an earlier file is such a file.
 	MaxConfs int `toml:"max_confs"`
 	// How long the plugins of one network may take for ADD.
 	AddTimeout Duration `toml:"add_timeout"`
@@ -139,12 +140,12 @@ type Container struct {
 	DeviceOwnershipFromSecurityContext bool `toml:"device_ownership_from_security_context"`
 	// Leave out hugepage limits that the kernel does not know rather than failing.
 	TolerateMissingHugetlb bool `toml:"tolerate_missing_hugetlb"`
-	// YAML file with the block-IO classes that containers may ask for by annotation
-	// (blockio.resources.beta.kubernetes.io), see goresctrl's documentation; empty
-	// refuses such containers.
+	// YAML file with the block-IO classes that containers may ask for by annotation of
+	// their pod (blockio.resources.beta.kubernetes.io/pod, or /container.NAME), see goresctrl's
+	// documentation; empty refuses such containers.
 	BlockIOConfigFile string `toml:"block_io_config_file"`
 	// Let pods choose the RDT class of their containers by annotation
-	// (rdt.resources.beta.kubernetes.io); needs resctrl. Without it such containers are
+	// (rdt.resources.beta.kubernetes.io/pod, or /container.NAME); needs resctrl. Without it such containers are
 	// refused, since every pod could take the cache and memory bandwidth that others are
 	// meant to have.
 	EnableRDT bool `toml:"enable_rdt"`

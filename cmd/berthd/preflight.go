@@ -178,6 +178,10 @@ func (p *preflight) network() {
 		p.mistake("cni", "%w", err)
 	case !status.Ready && status.Reason != cni.ReasonStatusPending:
 		p.warn("cni", fmt.Errorf("only pods on the host's network can start: %s", status.Message))
+	default:
+		for _, s := range status.Skipped {
+			p.warn("cni.conf_dir", fmt.Errorf("pods are not attached to the network of %s: %s", s.File, s.Reason))
+		}
 	}
 }
 
