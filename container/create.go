@@ -24,6 +24,8 @@ type creation struct {
 	*Container
 	image *imageservice.Image
 	out   *spec.Output // nil until the spec is made
+	// sharesVolumes says that the spec got other sources for some of the image's volumes after it was recorded.
+	sharesVolumes bool
 }
 
 // Create makes a container in a pod and returns its ID (CRI CreateContainer). The

@@ -110,9 +110,6 @@ func (m *Manager) unmountImages(ctx context.Context, c *Container) error {
 	return nil
 }
 
-// volumesView is the view of the image that the volumes are filled from.
-func volumesView(c *Container) string { return c.ID + "-volumes" }
-
 // dropView removes a view that was needed for a moment only. Where containerd is away,
 // that is done when it is back; a daemon that ends before leaves it to the next one.
 func (m *Manager) dropView(ctx context.Context, key string) {
@@ -131,10 +128,4 @@ func (m *Manager) dropView(ctx context.Context, key string) {
 			err = m.Images.RemoveImageMount(m.ctx, key)
 		}
 	})
-}
-
-// removeVolumesView undoes what filling the volumes may have left. The volumes
-// themselves go with the container's directories.
-func (m *Manager) removeVolumesView(ctx context.Context, c *Container) error {
-	return m.Images.RemoveImageMount(ctx, volumesView(c))
 }

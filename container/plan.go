@@ -115,8 +115,8 @@ func (m *Manager) deleteRecord(ctx context.Context, c *Container) error {
 // markCreated completes the record once everything exists.
 func (m *Manager) markCreated(ctx context.Context, n *creation) error {
 	var late *specs.Spec
-	if len(n.record.ImageMounts) > 0 {
-		late = n.out.Spec // the record still has the placeholder
+	if len(n.record.ImageMounts) > 0 || n.sharesVolumes {
+		late = n.out.Spec // the record still has the placeholder, or volumes that others stand for
 	}
 	return m.save(ctx, n.Container, late, func(r *Record) { r.Phase = Created })
 }
@@ -215,20 +215,6 @@ func (m *Manager) removeSnapshot(ctx context.Context, c *Container) error {
 		return fmt.Errorf("remove the writable layer: %w", err)
 	}
 	return nil
-}
-
-// createVolumes makes the directories for what the image declares as volumes, and
-// fills them with what the image has there.
-func (m *Manager) createVolumes(ctx context.Context, n *creation) error {
-	if len(n.out.Volumes) == 0 {
-		return nil
-	}
-	for _, v := range n.out.Volumes {
-		if err := os.MkdirAll(v.HostPath, 0o755); err != nil {
-			return fmt.Errorf("create the volume of the image at %s: %w", v.ContainerPath, err)
-		}
-	}
-	return m.fillVolumes(ctx, n)
 }
 
 func (m *Manager) removeTask(ctx context.Context, c *Container) error {

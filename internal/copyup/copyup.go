@@ -28,46 +28,49 @@ func (r *Room) take(entries, bytes int64) error {
 	r.Entries -= entries
 	r.Bytes -= bytes
 	if r.Entries < 0 || r.Bytes < 0 {
-		return fmt.Errorf("the copies take more than this node allows: %w", errdefs.ErrResourceExhausted)
+		return fmt.Errorf("volumes of the image overlap through links, so that more than %d bytes or %d entries would be copied again; "+
+			"mount volumes of the pod at some of their places: %w", int64(budget.VolumeBytes), int64(budget.VolumeEntries), errdefs.ErrResourceExhausted)
 	}
 	return nil
 }
 
-// Tree copies what is in the directory from into the empty directory to, which also gets the owner, the mode, the
+// copying makes the copies for one container, one after the other.
+type copying struct {
+	ctx   context.Context
+	room  *Room // for content that another copy has too
+	links *links
+
+	covered map[string]bool // paths below the top of this copy whose content is left out
+	again   bool            // another copy has the content of this one too
+}
+
+// tree copies what is in the directory from into the empty directory to, which also gets the owner, the mode, the
 // attributes and the times of from. Owners, modes, times, extended attributes, holes, and hard links within the tree
-// are kept. What is copied is taken from room; errdefs.ErrResourceExhausted when that does not suffice.
-func Tree(ctx context.Context, to, from *os.File, room *Room) error {
+// are kept. What is copied again is taken from the room; errdefs.ErrResourceExhausted when that does not suffice.
+func (c *copying) tree(to, from *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(from.Fd()), &st); err != nil {
 		return &os.PathError{Op: "stat", Path: from.Name(), Err: err}
 	}
-	c := &copying{ctx: ctx, room: room, links: newLinks(to)}
+	c.links.begin(to)
 	return c.directory(to, from, &st, "", 0)
 }
 
-// copying is one run of Tree.
-type copying struct {
-	ctx   context.Context
-	room  *Room
-	links *links
+// charge takes what is copied from the room, if it is copied again.
+func (c *copying) charge(again bool, entries, bytes int64) error {
+	if !again {
+		return nil
+	}
+	return c.room.take(entries, bytes)
 }
 
-// directory copies the content of from, then what from has itself: the times come last.
+// directory copies the content of from unless another volume covers it, then what from has itself: the times come last.
 func (c *copying) directory(to, from *os.File, st *unix.Stat_t, path string, depth int) error {
 	if depth > budget.PathDepth {
 		return fmt.Errorf("%.40s… is deeper than %d directories: %w", path, budget.PathDepth, errdefs.ErrResourceExhausted)
 	}
-	for {
-		names, err := from.Readdirnames(chunk)
-		for _, name := range names {
-			if err := c.entry(to, from, name, path, depth); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
+	if !c.covered[path] {
+		if err := c.entries(to, from, path, depth); err != nil {
 			return err
 		}
 	}
@@ -77,17 +80,34 @@ func (c *copying) directory(to, from *os.File, st *unix.Stat_t, path string, dep
 	return setTimes(int(to.Fd()), "", st)
 }
 
+func (c *copying) entries(to, from *os.File, path string, depth int) error {
+	for {
+		names, err := from.Readdirnames(chunk)
+		for _, name := range names {
+			if err := c.entry(to, from, name, path, depth); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
 // entry copies one entry of a directory.
 func (c *copying) entry(to, from *os.File, name, path string, depth int) error {
-	if err := c.ctx.Err(); err != nil {
-		return err
+	if c.ctx.Err() != nil {
+		return context.Cause(c.ctx)
 	}
 	path += "/" + name
 	var st unix.Stat_t
 	if err := unix.Fstatat(int(from.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	if err := c.room.take(1, 0); err != nil {
+	if err := c.charge(c.again, 1, 0); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	var err error

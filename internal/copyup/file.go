@@ -1,6 +1,7 @@
 package copyup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +17,12 @@ const piece = 8 << 20
 
 // file copies a regular file, or links it to the copy of another name that it has in the tree.
 func (c *copying) file(to, from *os.File, name, path string, st *unix.Stat_t) error {
-	if st.Nlink > 1 {
-		if done, err := c.links.link(to, name, st); done || err != nil {
+	done, known, err := c.links.meet(to, name, path, st)
+	if done || err != nil {
+		return err
+	}
+	if known && !c.again { // else the entry was charged
+		if err := c.charge(true, 1, 0); err != nil {
 			return err
 		}
 	}
@@ -32,23 +37,17 @@ func (c *copying) file(to, from *os.File, name, path string, st *unix.Stat_t) er
 	}
 	dst := os.NewFile(uintptr(fd), name)
 	defer dst.Close()
-	if err := c.content(dst, src, st.Size); err != nil {
+	if err := c.content(dst, src, st.Size, known || c.again); err != nil {
 		return err
 	}
 	if err := inside.CopyAttributes(dst, src); err != nil {
 		return err
 	}
-	if err := setTimes(int(dst.Fd()), "", st); err != nil {
-		return err
-	}
-	if st.Nlink > 1 {
-		return c.links.remember(path, st)
-	}
-	return nil
+	return setTimes(int(dst.Fd()), "", st)
 }
 
 // content copies the pieces of a file that hold data, and leaves its holes.
-func (c *copying) content(dst, src *os.File, size int64) error {
+func (c *copying) content(dst, src *os.File, size int64, again bool) error {
 	for at := int64(0); at < size; {
 		start, end, err := nextData(src, at, size)
 		if err != nil {
@@ -57,7 +56,7 @@ func (c *copying) content(dst, src *os.File, size int64) error {
 		if start >= size {
 			break
 		}
-		if err := c.data(dst, src, start, end); err != nil {
+		if err := c.data(dst, src, start, end, again); err != nil {
 			return err
 		}
 		at = end
@@ -66,18 +65,18 @@ func (c *copying) content(dst, src *os.File, size int64) error {
 }
 
 // data copies the bytes from start to end.
-func (c *copying) data(dst, src *os.File, start, end int64) error {
+func (c *copying) data(dst, src *os.File, start, end int64, again bool) error {
 	for _, f := range []*os.File{src, dst} {
 		if _, err := f.Seek(start, io.SeekStart); err != nil {
 			return err
 		}
 	}
 	for start < end {
-		if err := c.ctx.Err(); err != nil {
-			return err
+		if c.ctx.Err() != nil {
+			return context.Cause(c.ctx)
 		}
 		n := min(piece, end-start)
-		if err := c.room.take(0, n); err != nil {
+		if err := c.charge(again, 0, n); err != nil {
 			return err
 		}
 		if _, err := io.CopyN(dst, src, n); err != nil {
