@@ -55,8 +55,9 @@ func (m *Manager) addAllowed(c *Container) error {
 	return nil
 }
 
-// attemptAllowed refuses to make a container while another attempt of it runs or begins to: the kubelet would look
-// at the newer one only, and never end the older.
+// attemptAllowed refuses to make a container while an older attempt of it runs or begins to: the kubelet would look
+// at the newer one only, and never end the older. It refuses one that is older than another, too: the request comes
+// late, and the kubelet would take what was made last for the newest.
 func (m *Manager) attemptAllowed(pod *sandbox.Sandbox, config *runtimeapi.ContainerConfig) error {
 	m.claims.mu.Lock()
 	defer m.claims.mu.Unlock()
@@ -64,9 +65,13 @@ func (m *Manager) attemptAllowed(pod *sandbox.Sandbox, config *runtimeapi.Contai
 }
 
 func (m *Manager) attemptAllowedLocked(pod *sandbox.Sandbox, config *runtimeapi.ContainerConfig) error {
+	n := config.GetMetadata().GetAttempt()
 	for _, o := range m.otherAttempts(pod.ID, config.GetMetadata().GetName(), nil) {
-		if m.begins(o) && attempt(o) != config.GetMetadata().GetAttempt() {
-			return precondition("%s runs as %s: stop it before attempt %d of it is made", o.Name(), o.ID, config.GetMetadata().GetAttempt())
+		switch {
+		case attempt(o) > n:
+			return precondition("attempt %d exists as %s, attempt %d is not made any more", attempt(o), o.ID, n)
+		case attempt(o) < n && m.begins(o):
+			return precondition("%s runs as %s: stop it before attempt %d of it is made", o.Name(), o.ID, n)
 		}
 	}
 	return nil

@@ -54,12 +54,18 @@ type Group struct {
 }
 
 // Do runs fn for key, or joins the call that runs for it, and returns its
-// result. fn's context keeps ctx's values but not its end. When ctx ends first,
+// result. fn's context keeps ctx's values but not its end. A call whose ctx has ended
+// already begins nothing: its caller may have gone on, and what it asked for then may be
+// undone again by now. When ctx ends later,
 // the error is context.DeadlineExceeded (or Canceled), says what the
 // call is doing and for how long, and the work goes on.
 func (g *Group) Do(ctx context.Context, key, what string, fn func(context.Context, *Call) (string, error)) (string, error) {
 	g.mu.Lock()
 	c, running := g.calls[key]
+	if !running && ctx.Err() != nil {
+		g.mu.Unlock()
+		return "", fmt.Errorf("%s: its caller had given up before it began: %w", what, ctx.Err())
+	}
 	if !running {
 		if g.calls == nil {
 			g.calls = map[string]*Call{}

@@ -73,3 +73,20 @@ func TestPanic(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestGivenUpBefore: a call whose caller left before it began has no effect, but joins one that is under way.
+func TestGivenUpBefore(t *testing.T) {
+	var g Group
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	_, err := g.Do(gone, "k", "work", func(context.Context, *Call) (string, error) {
+		t.Error("the work began")
+		return "", nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if g.Len() != 0 {
+		t.Error("a call is left")
+	}
+}

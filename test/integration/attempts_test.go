@@ -47,6 +47,9 @@ func TestOneAttemptRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		pod.Create(t, attempt(3, dir)) // the one before has ended
+		older.Remove(t)
+		_, err = d.Runtime.CreateContainer(daemon.Context(t), pod.CreateRequest(attempt(0, dir)))
+		wantCode(t, err, codes.FailedPrecondition, "is not made any more") // a request that comes late
 	})
 }
 
