@@ -101,13 +101,16 @@ func (m *Manager) cleanUp(c *Container, cleaned chan<- struct{}) {
 	defer close(cleaned)
 	ctx, cancel := m.bounded(m.ctx)
 	defer cancel()
+	call, end := m.background.Track("exit/"+c.ID, "ContainerExit of "+c.Name(), 0)
+	defer end()
+	call.SetStage("waiting for another operation")
 	release, err := c.acquire(ctx)
 	if err != nil {
 		klog.FromContext(ctx).Error(err, "Cannot clean up after a container's exit", "id", c.ID)
 		return
 	}
 	defer release()
-	if err := m.planOf("ContainerExit", m.exitPlan(c), nil).Up(ctx); err != nil {
+	if err := m.planOf("ContainerExit", m.exitPlan(c), call.SetStage).Up(ctx); err != nil {
 		klog.FromContext(ctx).Error(err, "Cannot clean up after a container's exit", "id", c.ID)
 	}
 }
@@ -140,6 +143,9 @@ func (m *Manager) forgetInShim(ctx context.Context, c *Container) error {
 func (m *Manager) undoStart(c *Container) {
 	ctx, cancel := m.bounded(m.ctx)
 	defer cancel()
+	call, end := m.background.Track("undo/"+c.ID, "UndoStart of "+c.Name(), 0)
+	defer end()
+	call.SetStage("waiting for another operation")
 	release, err := c.acquire(ctx)
 	if err != nil {
 		return
@@ -148,6 +154,7 @@ func (m *Manager) undoStart(c *Container) {
 	if c.State() != runtimeapi.ContainerState_CONTAINER_CREATED {
 		return
 	}
+	call.SetStage("giving up an earlier start")
 	if err := m.takeBack(ctx, c); err != nil {
 		klog.FromContext(ctx).Error(err, "Cannot take back the start of a container that was interrupted", "id", c.ID)
 	}

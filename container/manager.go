@@ -22,6 +22,7 @@ import (
 	"github.com/berth-run/berth/index"
 	"github.com/berth-run/berth/internal/budget"
 	"github.com/berth-run/berth/internal/turns"
+	"github.com/berth-run/berth/internal/underway"
 	"github.com/berth-run/berth/sandbox"
 	"github.com/berth-run/berth/steps"
 	"github.com/berth-run/berth/task"
@@ -60,11 +61,13 @@ type Manager struct {
 
 	all     *index.Index[*Container]
 	flights flight.Group
-	turns   *turns.Turns // of those that create or start a container
-	users   userCache
-	claims  claims
-	primer  *cgroup.Primer
-	outputs *outputRoom // of all ExecSync calls
+	// background is what goes on without a call; who drains does not wait for it.
+	background flight.Group
+	turns      *turns.Turns // of those that create or start a container
+	users      userCache
+	claims     claims
+	primer     *cgroup.Primer
+	outputs    *outputRoom // of all ExecSync calls
 
 	mu    sync.Mutex
 	byKey map[string]*Container
@@ -101,6 +104,9 @@ func (m *Manager) SetPods(pods *sandbox.Manager) { m.pods = pods }
 
 // Drain waits for calls under way until ctx ends; the error says which they are.
 func (m *Manager) Drain(ctx context.Context) error { return m.flights.Drain(ctx) }
+
+// Hanging are the operations that have been under way for long, from memory.
+func (m *Manager) Hanging() []underway.Operation { return underway.Hanging(&m.flights, &m.background) }
 
 // Close ends what goes on in the background, and waits for it until ctx ends. Containers
 // go on running. Drain first: calls under way need it.

@@ -24,11 +24,15 @@ func (m *Manager) UpdateResources(ctx context.Context, id string, resources *run
 	if resources == nil {
 		return nil
 	}
+	call, end := m.flights.Track("update/"+c.ID, "UpdateContainerResources of "+c.Name(), 1)
+	defer end()
+	call.SetStage("waiting for another operation")
 	release, err := c.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
+	call.SetStage("resources")
 	ctx, cancel := m.bounded(ctx)
 	defer cancel()
 	return m.update(ctx, c, resources)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/berth-run/berth/cgroup"
 	"github.com/berth-run/berth/config"
+	"github.com/berth-run/berth/internal/underway"
 )
 
 // Finding is a thing on the host that does not belong there.
@@ -32,6 +33,8 @@ type Finding struct {
 	Name string `json:"name"`
 	// ID is the pod or container that it was for, as far as that can be told.
 	ID string `json:"id,omitempty"`
+	// Hangs says that it is an operation of berthd that has been under way for long: nothing to be removed.
+	Hangs bool `json:"hangs,omitempty"`
 	// LeftAlone says why Fix does not touch it: it is where others have their things too, and nothing
 	// shows that Berth made it. Empty for what Fix removes.
 	LeftAlone string `json:"leftAlone,omitempty"`
@@ -69,6 +72,8 @@ type Doctor struct {
 	// Alone says that no other instance of Berth runs on this host: only then it can be
 	// told whose cgroups there are.
 	Alone bool
+	// Hanging asks the daemon what hangs; nil where none runs.
+	Hanging func(context.Context) ([]underway.Operation, error)
 	// Detach makes CNI plugins forget a pod; nil leaves that to the daemon.
 	Detach func(ctx context.Context, podID string) error
 }
@@ -94,11 +99,16 @@ func (d *Doctor) survey(ctx context.Context) ([]Finding, error) {
 
 // Removable are the findings that Fix removes.
 func Removable(found []Finding) []Finding {
-	return slices.DeleteFunc(slices.Clone(found), func(f Finding) bool { return f.LeftAlone != "" })
+	return slices.DeleteFunc(slices.Clone(found), func(f Finding) bool { return f.LeftAlone != "" || f.Hangs })
 }
 
-// Examine lists what does not belong, in the order in which it can be removed, and what it leaves alone
-// although it has no record: see Finding.LeftAlone.
+// Hanging are the findings that are operations which hang.
+func Hanging(found []Finding) []Finding {
+	return slices.DeleteFunc(slices.Clone(found), func(f Finding) bool { return !f.Hangs })
+}
+
+// Examine lists what does not belong, in the order in which it can be removed, what it leaves alone
+// although it has no record (see Finding.LeftAlone), and what hangs (Finding.Hangs).
 func (d *Doctor) Examine(ctx context.Context) ([]Finding, error) {
 	first, err := d.survey(ctx)
 	if err != nil {
@@ -115,7 +125,7 @@ func (d *Doctor) Examine(ctx context.Context) ([]Finding, error) {
 		}
 	}
 	if len(suspects) == 0 {
-		return nil, nil
+		return d.hanging(ctx), nil
 	}
 	second, err := d.survey(ctx)
 	if err != nil {
@@ -125,7 +135,22 @@ func (d *Doctor) Examine(ctx context.Context) ([]Finding, error) {
 	slices.SortStableFunc(found, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.Name, b.Name))
 	})
-	return found, nil
+	return append(found, d.hanging(ctx)...), nil
+}
+
+// hanging are the operations of the daemon that hang, and the daemon itself if it does not answer.
+func (d *Doctor) hanging(ctx context.Context) (found []Finding) {
+	if d.Hanging == nil {
+		return nil
+	}
+	operations, err := d.Hanging(ctx)
+	if err != nil {
+		return []Finding{{Kind: "daemon", Name: err.Error(), Hangs: true}}
+	}
+	for _, o := range operations {
+		found = append(found, Finding{Kind: "operation", Name: o.String(), ID: o.ID, Hangs: true})
+	}
+	return found
 }
 
 // belongs says that an ID, or the beginning of one, is on record.
@@ -143,7 +168,7 @@ func belongs(thing string, known map[string]bool) bool {
 
 // Fix removes one thing.
 func (d *Doctor) Fix(ctx context.Context, f Finding) error {
-	if f.fix == nil || f.LeftAlone != "" {
+	if f.fix == nil || f.LeftAlone != "" || f.Hangs {
 		return fmt.Errorf("%s: cannot be removed from here", f)
 	}
 	if err := f.fix(ctx); err != nil {

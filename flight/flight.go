@@ -51,6 +51,8 @@ type Group struct {
 	mu    sync.Mutex
 	calls map[string]*Call
 	idle  chan struct{} // closed when no call is under way; nil while nobody drains
+
+	tracked uint64 // how many calls Track has noted
 }
 
 // Do runs fn for key, or joins the call that runs for it, and returns its
@@ -101,16 +103,60 @@ func (g *Group) run(ctx context.Context, key, what string, c *Call, fn func(cont
 		if p := recover(); p != nil {
 			c.id, c.err = "", fmt.Errorf("%s: panic in stage %q: %v: %w", what, c.Stage(), p, errdefs.ErrInternal)
 		}
-		g.mu.Lock()
-		delete(g.calls, key)
-		if g.idle != nil && len(g.calls) == 0 {
-			close(g.idle)
-			g.idle = nil
-		}
-		g.mu.Unlock()
+		g.over(key)
 		close(c.done)
 	}()
 	c.id, c.err = fn(ctx, c)
+}
+
+// Track notes work that nobody joins, and how many callers wait for it: it counts as under way until end is
+// called. key need not be unique.
+func (g *Group) Track(key, what string, callers int) (c *Call, end func()) {
+	c = &Call{what: what, started: time.Now(), done: make(chan struct{})}
+	c.waiting.Add(int64(callers))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.calls == nil {
+		g.calls = map[string]*Call{}
+	}
+	g.tracked++
+	key = fmt.Sprintf("%s/%d", key, g.tracked)
+	g.calls[key] = c
+	return c, func() { g.over(key) }
+}
+
+// over forgets a call that has ended.
+func (g *Group) over(key string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.calls, key)
+	if g.idle != nil && len(g.calls) == 0 {
+		close(g.idle)
+		g.idle = nil
+	}
+}
+
+// Under describes a call that is under way.
+type Under struct {
+	// Key and What are what Do or Track were given.
+	Key, What string
+	// Stage is what the call is doing, "" before anybody said so.
+	Stage string
+	// Since is when it began.
+	Since time.Time
+	// Waiting is how many callers wait for it.
+	Waiting int
+}
+
+// UnderWay lists the calls under way, in no order. It does not wait for them.
+func (g *Group) UnderWay() []Under {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]Under, 0, len(g.calls))
+	for key, c := range g.calls {
+		out = append(out, Under{Key: key, What: c.what, Stage: c.Stage(), Since: c.started, Waiting: c.Waiting()})
+	}
+	return out
 }
 
 // Len is the number of calls under way.

@@ -90,3 +90,29 @@ func TestGivenUpBefore(t *testing.T) {
 		t.Error("a call is left")
 	}
 }
+
+// TestUnderWay lists what is under way, work that nobody joins included.
+func TestUnderWay(t *testing.T) {
+	var g Group
+	_, end := g.Track("exit/x", "ContainerExit of x", 0)
+	call, endOther := g.Track("exit/x", "ContainerExit of x", 1)
+	call.SetStage("task")
+	seen := map[string]int{}
+	for _, u := range g.UnderWay() {
+		if u.What != "ContainerExit of x" || !strings.HasPrefix(u.Key, "exit/x/") || u.Since.IsZero() {
+			t.Errorf("%+v", u)
+		}
+		seen[u.Stage] = u.Waiting
+	}
+	if len(seen) != 2 || seen["task"] != 1 || seen[""] != 0 {
+		t.Errorf("callers by stage: %v", seen)
+	}
+	end()
+	endOther()
+	if g.Len() != 0 {
+		t.Error("calls are left")
+	}
+	if err := g.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -38,6 +38,7 @@ func full(t *testing.T) *Metrics {
 	}
 	m.RegisterPulls(func() []PullProgress { return []PullProgress{{Image: "i", Stage: "s"}} })
 	m.RegisterDetachQueue(func() DetachQueue { return DetachQueue{} })
+	m.RegisterHanging(func() []Hanging { return nil })
 	m.RegisterEvents(func() int { return 0 }, func() uint64 { return 0 })
 	m.RegisterChecks([]Check{{"c", func() error { return nil }}})
 	m.RegisterDamage(0)

@@ -19,6 +19,7 @@ import (
 	"github.com/berth-run/berth/handler"
 	"github.com/berth-run/berth/index"
 	"github.com/berth-run/berth/internal/turns"
+	"github.com/berth-run/berth/internal/underway"
 	"github.com/berth-run/berth/shim"
 	"github.com/berth-run/berth/steps"
 	"github.com/berth-run/berth/task"
@@ -110,6 +111,9 @@ func New(o Options, workloads Workloads) *Manager {
 
 // Drain waits for calls under way until ctx ends; the error says which they are.
 func (m *Manager) Drain(ctx context.Context) error { return m.flights.Drain(ctx) }
+
+// Hanging are the operations that have been under way for long, from memory.
+func (m *Manager) Hanging() []underway.Operation { return underway.Hanging(&m.flights) }
 
 // Close ends what goes on in the background, and waits for it until ctx ends. Pods
 // go on running. Drain first: calls under way need it.

@@ -64,7 +64,7 @@ func (m *Manager) Remove(ctx context.Context, id string) error {
 }
 
 func (m *Manager) remove(ctx context.Context, s *Sandbox, call *flight.Call) error {
-	if _, err := m.flights.Do(ctx, "stop/"+s.ID, "stopping it first", func(ctx context.Context, call *flight.Call) (string, error) {
+	if _, err := m.flights.Do(ctx, "stop/"+s.ID, "StopPodSandbox of "+describe(s.Config.GetMetadata()), func(ctx context.Context, call *flight.Call) (string, error) {
 		ctx, cancel := m.bounded(ctx)
 		defer cancel()
 		return s.ID, m.stop(ctx, s, call)

@@ -21,6 +21,7 @@ import (
 	"github.com/berth-run/berth/config"
 	"github.com/berth-run/berth/doctor"
 	"github.com/berth-run/berth/engine"
+	"github.com/berth-run/berth/internal/underway"
 )
 
 const doctorHelp = `Compares what Berth has on record with what is on the host: directories, sockets, mounts,
@@ -31,6 +32,8 @@ An instance that was moved wants the same --config, --root and --state as its da
 Only what carries Berth's mark, or lies in Berth's own directories and containerd namespace, is removed. Things of
 other clients beside them (nerdctl, ctr, BuildKit) are listed with the reason why they are left alone. The list is
 printed before anything is removed.
+
+A daemon that runs is asked which of its operations hang, since when, and what they wait for.
 
 Exit codes: 0 nothing found, or all of it removed; 1 something found, or not removed; 78 wrong flags or
 configuration; 3 doctor could not run, so that nothing is known.`
@@ -103,8 +106,11 @@ func examine(ctx context.Context, c *config.Config, w io.Writer, asJSON, fix boo
 		return err
 	}
 	removable := doctor.Removable(found)
-	if err := printFindings(w, found, running, asJSON); err != nil || len(removable) == 0 {
+	if err := printFindings(w, found, running, asJSON); err != nil {
 		return err
+	}
+	if len(removable) == 0 {
+		return hangError(found)
 	}
 	if !fix {
 		return foundError{fmt.Errorf("%d things do not belong on this host; berthd doctor --fix removes them", len(removable))}
@@ -115,6 +121,14 @@ func examine(ctx context.Context, c *config.Config, w io.Writer, asJSON, fix boo
 	}
 	if err := errors.Join(errs...); err != nil {
 		return foundError{err}
+	}
+	return hangError(found)
+}
+
+// hangError says that something hangs, nil when nothing does.
+func hangError(found []doctor.Finding) error {
+	if n := len(doctor.Hanging(found)); n > 0 {
+		return foundError{fmt.Errorf("%d operations of berthd hang, see \"A pod hangs\" in docs/operating.md", n)}
 	}
 	return nil
 }
@@ -130,6 +144,9 @@ func printFindings(w io.Writer, found []doctor.Finding, running, asJSON bool) er
 	}
 	for _, f := range doctor.Removable(found) {
 		fmt.Fprintf(w, "%-22s %s\n", f.Kind, f.Name)
+	}
+	for _, f := range doctor.Hanging(found) {
+		fmt.Fprintf(w, "hangs: %s\n", f.Name)
 	}
 	for _, f := range found {
 		if f.LeftAlone != "" {
@@ -167,7 +184,9 @@ func newDoctor(c *config.Config) (_ *doctor.Doctor, running bool, err error) {
 	d.Detach = func(ctx context.Context, podID string) error {
 		return network.Detach(ctx, cni.Attachment{PodID: podID})
 	}
-	running = daemonPID(c.Paths()) != 0
+	if running = daemonPID(c.Paths()) != 0; running {
+		d.Hanging = func(ctx context.Context) ([]underway.Operation, error) { return askHanging(ctx, c.Address) }
+	}
 	address := c.Containerd.Address
 	if address == "" && !running {
 		root := c.Paths().ContainerdRoot()

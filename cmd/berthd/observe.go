@@ -103,6 +103,12 @@ func (d *parts) observeState(checks []metrics.Check) {
 		q := d.pods.DetachQueue()
 		return metrics.DetachQueue{Depth: q.Depth, Oldest: q.Oldest, Attempts: q.Attempts}
 	})
+	d.metrics.RegisterHanging(func() (out []metrics.Hanging) {
+		for _, o := range d.hanging() {
+			out = append(out, metrics.Hanging{Operation: o.Name, For: time.Since(o.Since)})
+		}
+		return out
+	})
 	d.metrics.RegisterEvents(d.hub.Subscribers, d.hub.Dropped)
 	d.metrics.RegisterChecks(checks)
 	d.metrics.RPC.SetHandler(d.handlerOf)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ import (
 	"github.com/berth-run/berth/imageservice"
 	"github.com/berth-run/berth/internal/private"
 	"github.com/berth-run/berth/internal/treesize"
+	"github.com/berth-run/berth/internal/underway"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
 	"github.com/berth-run/berth/steps"
@@ -388,6 +390,11 @@ func (d *parts) damage() string {
 	return strings.Join(lines, "; ")
 }
 
+// hanging are the operations on pods and containers that have been under way for long.
+func (d *parts) hanging() []underway.Operation {
+	return slices.Concat([]underway.Operation{}, d.pods.Hanging(), d.containers.Hanging())
+}
+
 // info is what a verbose Status tells beyond the conditions.
 func (d *parts) info() map[string]any {
 	var configuration any
@@ -407,6 +414,7 @@ func (d *parts) info() map[string]any {
 		"warnings":      append(d.host.Warnings(), d.handlers.LeftOut()...),
 		"pulls":         d.images.Pulls(),
 		"cniDetach":     d.pods.OwedDetaches(),
+		"hanging":       d.hanging(),
 		"containerd":    map[string]any{"address": d.engine.Address, "embedded": d.engine.Embedded},
 	}
 }
