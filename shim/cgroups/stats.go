@@ -1,74 +1,69 @@
 package cgroups
 
 import (
-	"path/filepath"
+	"os"
+	"strconv"
+	"strings"
 
 	"github.com/berth-run/berth/shim/pb"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Metrics are the main figures of the cgroup in the form of github.com/containerd/cgroups: processes,
-// CPU time, memory, block devices. berthd reads cgroups itself; this is for `ctr task metrics` and `nerdctl stats`,
-// which expect each of these messages to be there.
+// Metrics are the figures of the cgroup in the form of github.com/containerd/cgroups, as containerd's
+// shim gives them. berthd reads cgroups itself; this is for `ctr task metrics` and `nerdctl stats`. Each
+// message that a client looks into is there, an empty one where the kernel has no figures: clients do
+// not expect a nil one.
 func (g Group) Metrics() pb.Any {
 	if g.alone() {
-		return g.unified()
+		return pb.Any{URL: "io.containerd.cgroups.v2.Metrics", Value: g.metrics2()}
 	}
-	pids, mem, cpu := g.Dirs["pids"], g.Dirs["memory"], g.Dirs["cpuacct"]
-	m := pb.Bytes(nil, 2, fields{
-		{1, filepath.Join(pids, "pids.current"), ""}, {2, filepath.Join(pids, "pids.max"), ""},
-	}.encode())
-	usage := pb.Uint(nil, 1, Value(filepath.Join(cpu, "cpuacct.usage"), ""))
-	usage = pb.Uint(usage, 2, Value(filepath.Join(cpu, "cpuacct.usage_sys"), ""))
-	usage = pb.Uint(usage, 3, Value(filepath.Join(cpu, "cpuacct.usage_user"), ""))
-	usage = perCPU(usage, 4, filepath.Join(cpu, "cpuacct.usage_percpu"))
-	throttling := filepath.Join(g.Dirs["cpu"], "cpu.stat")
-	m = pb.Bytes(m, 3, pb.Bytes(pb.Bytes(nil, 1, usage), 2, fields{
-		{1, throttling, "nr_periods"}, {2, throttling, "nr_throttled"}, {3, throttling, "throttled_time"},
-	}.encode()))
-	stat := filepath.Join(mem, "memory.stat")
-	memory := fields{
-		{1, stat, "cache"}, {2, stat, "rss"}, {9, stat, "pgfault"}, {10, stat, "pgmajfault"},
-		{13, stat, "inactive_file"}, {14, stat, "active_file"}, {28, stat, "total_inactive_anon"},
-		{29, stat, "total_active_anon"}, {30, stat, "total_inactive_file"}, {31, stat, "total_active_file"},
-	}.encode()
-	memory = pb.Bytes(memory, 33, fields{
-		{1, filepath.Join(mem, "memory.limit_in_bytes"), ""}, {2, filepath.Join(mem, "memory.usage_in_bytes"), ""},
-		{3, filepath.Join(mem, "memory.max_usage_in_bytes"), ""}, {4, filepath.Join(mem, "memory.failcnt"), ""},
-	}.encode())
-	m = pb.Bytes(m, 4, memory)
-	return pb.Any{URL: "io.containerd.cgroups.v1.Metrics", Value: pb.Bytes(m, 5, g.blkio())}
+	return pb.Any{URL: "io.containerd.cgroups.v1.Metrics", Value: g.metrics1(deviceName)}
 }
 
-func (g Group) unified() pb.Any {
-	at := func(name string) string { return filepath.Join(g.Dirs[""], name) }
-	m := pb.Bytes(nil, 1, fields{{1, at("pids.current"), ""}, {2, at("pids.max"), ""}}.encode())
-	m = pb.Bytes(m, 2, fields{
-		{1, at("cpu.stat"), "usage_usec"}, {2, at("cpu.stat"), "user_usec"}, {3, at("cpu.stat"), "system_usec"},
-		{4, at("cpu.stat"), "nr_periods"}, {5, at("cpu.stat"), "nr_throttled"}, {6, at("cpu.stat"), "throttled_usec"},
-	}.encode())
-	m = pb.Bytes(m, 4, fields{
-		{1, at("memory.stat"), "anon"}, {2, at("memory.stat"), "file"}, {10, at("memory.stat"), "anon_thp"},
-		{11, at("memory.stat"), "inactive_anon"}, {12, at("memory.stat"), "active_anon"},
-		{13, at("memory.stat"), "inactive_file"}, {14, at("memory.stat"), "active_file"},
-		{18, at("memory.stat"), "pgfault"}, {19, at("memory.stat"), "pgmajfault"},
-		{32, at("memory.current"), ""}, {33, at("memory.max"), ""},
-		{34, at("memory.swap.current"), ""}, {35, at("memory.swap.max"), ""},
-	}.encode())
-	m = pb.Bytes(m, 6, g.io())
-	m = pb.Bytes(m, 8, fields{{4, at("memory.events"), "oom"}, {5, at("memory.events"), "oom_kill"}}.encode())
-	return pb.Any{URL: "io.containerd.cgroups.v2.Metrics", Value: m}
+// figures are the lines "key value" of a file of a cgroup. The key of a line with nothing but a value is "".
+type figures map[string]uint64
+
+// figuresOf reads a file; a file that is not there has no figures. "max" is the largest number, and a value that
+// is no number is left out.
+func figuresOf(path string) figures {
+	f := figures{}
+	data, _ := os.ReadFile(path)
+	for line := range strings.Lines(string(data)) {
+		words := strings.Fields(line)
+		if len(words) == 1 {
+			words = []string{"", words[0]}
+		}
+		if len(words) != 2 {
+			continue
+		}
+		if n, ok := number(words[1]); ok {
+			f[words[0]] = n
+		}
+	}
+	return f
 }
 
-// fields are numeric fields of a message, each with the file and the key in it that it comes from.
-type fields []struct {
-	num       protowire.Number
-	path, key string
+// number reads a value; ok reports whether it is one.
+func number(s string) (n uint64, ok bool) {
+	if s == "max" {
+		return 1<<64 - 1, true
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil
 }
 
-func (fs fields) encode() (b []byte) {
-	for _, f := range fs {
-		b = pb.Uint(b, f.num, Value(f.path, f.key))
+// append appends the values of keys as fields of a message that are numbered from 1. A key "-" skips a number.
+func (f figures) append(b []byte, keys ...string) []byte {
+	for i, key := range keys {
+		b = pb.Uint(b, protowire.Number(i+1), f[key])
+	}
+	return b
+}
+
+// numbersOf appends the values of files that hold nothing but a number, as fields that are numbered from 1.
+func numbersOf(paths ...string) (b []byte) {
+	for i, path := range paths {
+		b = pb.Uint(b, protowire.Number(i+1), figuresOf(path)[""])
 	}
 	return b
 }

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/containerd/cgroups/v3/cgroup1/stats"
+	v2 "github.com/containerd/cgroups/v3/cgroup2/stats"
+
 	"github.com/berth-run/berth/test/daemon"
 	"github.com/berth-run/berth/test/images"
 )
@@ -62,7 +65,36 @@ func TestCtr(t *testing.T) {
 		if out := ctr("tasks", "exec", "--exec-id", "by-ctr", c.ID, "hostname"); !strings.Contains(out, "berth-test") {
 			t.Errorf("exec\n%s", out)
 		}
+		checkTaskMetrics(t, ctr("tasks", "metrics", "--format", "json", c.ID))
+		if out := ctr("tasks", "metrics", c.ID); !strings.Contains(out, "pids.current") {
+			t.Errorf("metrics\n%s", out)
+		}
 	})
+}
+
+// checkTaskMetrics looks into what `ctr tasks metrics` decoded as `nerdctl stats` does, which asks no message whether
+// it is there.
+func checkTaskMetrics(t *testing.T, out string) {
+	t.Helper()
+	out = out[max(strings.Index(out, "{"), 0):] // ctr may warn first
+	if strings.Contains(out, "usage_usec") {
+		var m v2.Metrics
+		if err := json.Unmarshal([]byte(out), &m); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if m.Io == nil || m.Pids == nil || m.CPU.GetUsageUsec() == 0 || m.Memory.GetUsage() == 0 || m.Memory.GetUsageLimit() == 0 {
+			t.Errorf("metrics\n%s", out)
+		}
+		return
+	}
+	var m v1.Metrics
+	if err := json.Unmarshal([]byte(out), &m); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if m.Blkio == nil || m.Pids == nil || m.CPU.GetUsage().GetTotal() == 0 || len(m.CPU.Usage.PerCPU) == 0 ||
+		m.Memory.GetUsage().GetUsage() == 0 || m.Memory.Usage.Limit == 0 {
+		t.Errorf("metrics\n%s", out)
+	}
 }
 
 // TestCtrRun: containerd's client runs containers of its own on Berth's containerd, whose shim and runc nobody
