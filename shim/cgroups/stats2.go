@@ -45,7 +45,7 @@ func ioStat(path string) (m []byte) {
 	data, _ := os.ReadFile(path)
 	for line := range strings.Lines(string(data)) {
 		words := strings.Fields(line)
-		if len(words) < 2 {
+		if len(words) == 0 {
 			continue
 		}
 		entry, ok := device(nil, 1, words[0])

@@ -158,7 +158,7 @@ func TestMetrics2(t *testing.T) {
 		"memory.current": "21\n", "memory.max": "max\n", "memory.peak": "22\n",
 		"memory.swap.current": "23\n", "memory.swap.max": "24\n", "memory.swap.peak": "25\n",
 		"memory.events": "low 1\nhigh 2\nmax 3\noom 4\noom_kill 5\noom_group_kill 6\n",
-		"io.stat":       "8:16 rbytes=4096 wbytes=512 rios=2 wios=1 dbytes=0 dios=0 cost.usage=1\n253:0 rbytes=1 wbytes=0 rios=1 wios=0\n7:0\n",
+		"io.stat":       "8:16 rbytes=4096 wbytes=512 rios=2 wios=1 dbytes=0 dios=0 cost.usage=1\n253:0 rbytes=1 wbytes=0 rios=1 wios=0\n7:0 \n",
 	} {
 		write1(t, dir, name, data)
 	}
@@ -175,7 +175,7 @@ func TestMetrics2(t *testing.T) {
 	if err := proto.Unmarshal(Group{map[string]string{"": dir}}.metrics2(), got); err != nil {
 		t.Fatal(err)
 	}
-	if len(want.Io.Usage) != 2 || want.Io.PSI == nil {
+	if len(want.Io.Usage) != 3 || want.Io.PSI == nil {
 		t.Fatalf("the library read %v", want.Io)
 	}
 	if !proto.Equal(got, want) {
