@@ -35,6 +35,9 @@ func (p *pass) encode(w io.Writer, families []family, e encoder) error {
 	}
 	for i := range families {
 		f, begun := &families[i], false
+		if f.criOnly {
+			continue
+		}
 		var base []byte
 		out := func(v float64, labels ...string) {
 			if !begun {

@@ -20,6 +20,9 @@ type family struct {
 	pod       func(p *podSample, out emit)
 	// ended reads the value of a container that has exited; nil for what ends with it.
 	ended func(c *containerSample, out emit)
+	// criOnly leaves the family out of /metrics: its values are always zero, for a kubelet whose users expect
+	// what cAdvisor has.
+	criOnly bool
 	// given reports whether a host has values at all; nil: every host has.
 	given func(h *cgroup.Host) bool
 }

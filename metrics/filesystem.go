@@ -11,10 +11,10 @@ import (
 
 // Filesystem is what holds writable layers.
 type Filesystem struct {
-	// Device is what is mounted ("/dev/sda1").
-	Device string
-	// Bytes is its size; Inodes and InodesFree are 0 where it has no such number.
-	Bytes, Inodes, InodesFree uint64
+	// Device is what is mounted ("/dev/sda1"), Number its "major:minor".
+	Device, Number string
+	// Bytes is its size.
+	Bytes uint64
 }
 
 // filesystemReader asks the kernel. It remembers what is mounted where, by the number of the device:
@@ -34,7 +34,10 @@ func (r *filesystemReader) read(dir string) (Filesystem, error) {
 	if err := errors.Join(unix.Statfs(dir, &fs), unix.Stat(dir, &st)); err != nil {
 		return Filesystem{}, fmt.Errorf("look at the filesystem of %s: %w", dir, err)
 	}
-	f := Filesystem{Bytes: fs.Blocks * uint64(fs.Bsize), Inodes: fs.Files, InodesFree: fs.Ffree}
+	f := Filesystem{
+		Number: fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)),
+		Bytes:  fs.Blocks * uint64(fs.Bsize),
+	}
 	m, known := r.mounted[dir]
 	if !known || m.number != st.Dev {
 		device, err := mountedAt(dir)
