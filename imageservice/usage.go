@@ -149,23 +149,25 @@ func (a *accounting) pass(ctx context.Context, now time.Time) error {
 			case snapshots.KindCommitted:
 				u, err := a.committedUsage(ctx, sn, key)
 				if err != nil {
-					return ignoreGone(err)
+					return a.lastFigure(ctx, key, err, nil)
 				}
 				committed[key] = u
 				images.add(u)
 			case snapshots.KindActive:
 				u, err := a.activeUsage(ctx, sn, i.Name)
 				if err != nil {
-					return ignoreGone(err)
+					return a.lastFigure(ctx, key, err, active)
 				}
 				active[key] = SnapshotUsage{Bytes: u.Size, Inodes: u.Inodes, Timestamp: time.Now()}
-				containers.add(u)
 			}
 			return nil
 		})
 		if err != nil {
 			return fmt.Errorf("snapshotter %s: %w", name, err)
 		}
+	}
+	for _, u := range active {
+		containers.add(snapshots.Usage{Size: u.Bytes, Inodes: u.Inodes})
 	}
 	err := a.s.client.ContentStore().Walk(ctx, func(i content.Info) error {
 		images.add(snapshots.Usage{Size: i.Size, Inodes: 1})
@@ -179,20 +181,13 @@ func (a *accounting) pass(ctx context.Context, now time.Time) error {
 
 // activeUsage measures a writable layer, and what its container keeps beside it.
 func (a *accounting) activeUsage(ctx context.Context, sn snapshots.Snapshotter, key string) (snapshots.Usage, error) {
-	u, err := sn.Usage(ctx, key)
+	u, err := LayerUsage(ctx, sn, key)
 	if err != nil || a.s.opts.BesideLayer == nil {
 		return u, err
 	}
 	beside, err := a.s.opts.BesideLayer(ctx, key)
 	u.Add(beside)
 	return u, err
-}
-
-func ignoreGone(err error) error {
-	if errdefs.IsNotFound(err) {
-		return nil
-	}
-	return err
 }
 
 // committedUsage measures an image layer, once.

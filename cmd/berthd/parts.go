@@ -287,7 +287,7 @@ func (d *parts) makeStats(context.Context) error {
 // layerUsage measures the writable layer of a container, and the volumes that its image declares: to the
 // kubelet both are what the container itself has written.
 func (d *parts) layerUsage(ctx context.Context, snapshotter, key string) (bytes, inodes uint64, err error) {
-	u, err := d.engine.Client.SnapshotService(snapshotter).Usage(engine.Context(ctx), key)
+	u, err := imageservice.LayerUsage(engine.Context(ctx), d.engine.Client.SnapshotService(snapshotter), key)
 	if err != nil {
 		return 0, 0, err
 	}
