@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 )
 
@@ -67,7 +68,10 @@ func (m *Manager) tryEndExec(c *Container, execID string) error {
 		return nil
 	case err != nil:
 		return err
-	case state.Running:
+	case !state.Running:
+		// Its start may be under way, and then comes to no end by itself.
+		_ = m.tasks.Kill(ctx, c.ID, execID, uint32(unix.SIGKILL), false)
+	default:
 		klog.FromContext(m.ctx).Info("Ending a command whose client is gone with a former daemon", "id", c.ID, "exec", execID, "pid", state.PID)
 		e.pid = state.PID
 		if err := e.end(ctx); err != nil {

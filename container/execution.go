@@ -109,7 +109,11 @@ func (e *execution) delete(ctx context.Context) error {
 	return nil
 }
 
+// abandonRetry is the pause before a shim is told again that nobody waits for a command's start any more.
+const abandonRetry = time.Second
+
 func (e *execution) start(ctx context.Context) (err error) {
+	defer e.abandonWithCaller()()
 	if e.pid, err = e.m.tasks.Start(ctx, e.c.ID, e.id); err != nil {
 		return fmt.Errorf("start command %q in %s: %w", e.cmd, e.c.Name(), classify(err))
 	}
@@ -118,6 +122,25 @@ func (e *execution) start(ctx context.Context) (err error) {
 	}
 	close(e.started)
 	return nil
+}
+
+// abandonWithCaller has a start ended when the caller leaves. The OCI runtime can wait for ever: it opens files of the
+// container, /etc/passwd for one, which may be a FIFO. The result is called when the start has ended.
+func (e *execution) abandonWithCaller() (started func()) {
+	over := make(chan struct{})
+	stop := context.AfterFunc(e.caller, func() {
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(abandonRetry): // a start that is only slow comes to its end, and its command is killed
+			}
+			ctx, cancel := context.WithTimeout(e.m.ctx, execKillTimeout)
+			_ = e.m.tasks.Kill(ctx, e.c.ID, e.id, uint32(unix.SIGKILL), false)
+			cancel()
+		}
+	})
+	return func() { stop(); close(over) }
 }
 
 // end kills a command that runs although nobody waits for it any more.

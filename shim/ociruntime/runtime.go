@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/berth-run/berth/shim/reap"
 	"github.com/containerd/errdefs"
@@ -28,6 +29,8 @@ const (
 	defaultBinary = "runc"
 	// pidFile is in the bundle.
 	pidFile = "init.pid"
+	// childrenPatience is how long the runtime may take to end after its children.
+	childrenPatience = time.Second
 )
 
 // Runtime is an OCI runtime, for one container.
@@ -152,10 +155,52 @@ func (r *Runtime) run(ctx context.Context, what string, args []string, in, out, 
 	case e := <-exited:
 		return failure(what, e.Code, log, before)
 	case <-ctx.Done():
-		_ = unix.Kill(pid, unix.SIGKILL)
-		<-exited
+		r.end(pid, exited)
 		return fmt.Errorf("OCI runtime %s was killed: %w", what, ctx.Err())
 	}
+}
+
+// end kills the runtime, its children first: what is to become a process of the container would live on without the
+// runtime, and wait for ever for what it waits for.
+func (r *Runtime) end(pid int, exited <-chan reap.Exit) {
+	killChildren(pid)
+	select {
+	case <-exited: // it tidied up
+	case <-time.After(childrenPatience):
+		_ = unix.Kill(pid, unix.SIGKILL)
+		<-exited
+	}
+}
+
+// killChildren sends SIGKILL to the children of a process. Each is held before it is seen to be a child still, so that
+// nobody else is meant who got its PID.
+func killChildren(pid int) {
+	held := map[int]int{}
+	for _, child := range childrenOf(pid) {
+		if fd, err := unix.PidfdOpen(child, 0); err == nil {
+			held[child] = fd
+			defer unix.Close(fd)
+		}
+	}
+	for _, child := range childrenOf(pid) {
+		if fd, ok := held[child]; ok {
+			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		}
+	}
+}
+
+// childrenOf are the PIDs of a process's children; none where the kernel does not tell (CONFIG_PROC_CHILDREN).
+func childrenOf(pid int) (children []int) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		data, _ := os.ReadFile(list)
+		for _, field := range strings.Fields(string(data)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				children = append(children, child)
+			}
+		}
+	}
+	return children
 }
 
 // environment is this process's without what systemd said to it.

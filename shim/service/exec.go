@@ -29,6 +29,7 @@ type execution struct {
 
 	mu      sync.Mutex
 	phase   taskapi.Status
+	abandon context.CancelFunc // ends a start under way; nil while there is none
 	pid     int
 	pidfd   int // holds the process that pid was; -1 once it has ended
 	exit    reap.Exit
@@ -129,7 +130,9 @@ func (s *Service) StartExec(ctx context.Context, p taskapi.Process) (int, error)
 	}
 	expected := s.reaper.Expect()
 	defer expected()
+	e.starting(cancel)
 	pid, err := e.start(ctx)
+	e.starting(nil)
 	if err != nil {
 		e.failed()
 		return 0, err
@@ -137,6 +140,13 @@ func (s *Service) StartExec(ctx context.Context, p taskapi.Process) (int, error)
 	s.events.publish(taskapi.TaskExecStarted(p, pid))
 	go s.awaitExec(e, s.reaper.Watch(pid))
 	return pid, nil
+}
+
+// starting notes how a start under way is ended.
+func (e *execution) starting(abandon context.CancelFunc) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.abandon = abandon
 }
 
 func (e *execution) start(ctx context.Context) (pid int, err error) {
@@ -228,12 +238,17 @@ func (e *execution) exitStatus() reap.Exit {
 	return e.exit
 }
 
-// signal sends a signal to the process.
+// signal sends a signal to the process. SIGKILL also ends a start under way, which waits for ever where the container has
+// a FIFO as its /etc/passwd.
 func (e *execution) signal(sig unix.Signal) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch e.phase {
 	case taskapi.Created:
+		if sig == unix.SIGKILL && e.abandon != nil {
+			e.abandon()
+			return nil
+		}
 		return fmt.Errorf("exec %s has not been started: %w", e.name.ExecID, errdefs.ErrFailedPrecondition)
 	case taskapi.Stopped:
 		return fmt.Errorf("process already finished: %w", errdefs.ErrNotFound)
