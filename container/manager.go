@@ -9,6 +9,7 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sync/semaphore"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/cgroup"
@@ -65,6 +66,8 @@ type Manager struct {
 	background flight.Group
 	turns      *turns.Turns // of those that create or start a container
 	users      userCache
+	// largeUsers are those that read files of users too large for the cache.
+	largeUsers *semaphore.Weighted
 	claims     claims
 	primer     *cgroup.Primer
 	outputs    *outputRoom // of all ExecSync calls
@@ -94,7 +97,10 @@ func New(o Options) *Manager {
 		primer:  o.Cgroups.NewPrimer(),
 		turns:   turns.New(o.Config.Container.MaxConcurrentStarts),
 		outputs: newOutputRoom(budget.ExecOutputs),
+
+		largeUsers: semaphore.NewWeighted(budget.UserFilesScanned),
 	}
+	o.Images.OnGone(m.users.drop)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
 }

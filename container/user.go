@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -25,76 +26,102 @@ var userFiles = []string{"/etc/passwd", "/etc/group"}
 func (m *Manager) resolveUser(ctx context.Context, n *creation) (users.Resolved, error) {
 	want := spec.UserSpec(n.Config, n.Pod.Config, spec.Image{Name: n.imageName(), Config: n.image.Config.Config})
 	if !users.NeedsFiles(want) {
-		return users.Lookup(nil, want)
+		return users.Lookup(ctx, nil, want)
 	}
-	files, err := m.userFilesOf(ctx, n.image)
+	if files, ok := m.users.get(n.image.ID); ok {
+		return users.Lookup(ctx, files, want)
+	}
+	var out users.Resolved
+	var lookup error
+	err := m.withUserFiles(ctx, n.image, func(root users.FS) error {
+		files, err := readSmall(root)
+		if err != nil {
+			return err
+		}
+		m.keepUsers(n.image.ID, files)
+		out, lookup = m.lookup(ctx, files, want)
+		if errdefs.IsNotImplemented(lookup) {
+			return lookup
+		}
+		return nil
+	})
 	if err != nil {
 		return users.Resolved{}, fmt.Errorf("read the users of image %s: %w", n.image.Name(), err)
 	}
-	return users.Lookup(files, want)
+	return out, lookup
 }
 
-func (m *Manager) userFilesOf(ctx context.Context, image *imageservice.Image) (cachedFS, error) {
-	if files, ok := m.users.get(image.ID); ok {
-		return files, nil
+// keepUsers keeps what was read, unless the image went meanwhile.
+func (m *Manager) keepUsers(imageID string, files *userFS) {
+	m.users.put(imageID, files)
+	if _, err := m.Images.Status(imageID); err != nil {
+		m.users.drop(imageID)
 	}
-	files, err := m.readUserFiles(ctx, image)
-	if err == nil {
-		m.users.put(image.ID, files)
-	}
-	return files, err
 }
 
-// readUserFiles reads the files from the image's layers, through a view that
-// lives no longer than the reading, and without mounting it where the layers can
-// be read as they are.
-func (m *Manager) readUserFiles(ctx context.Context, image *imageservice.Image) (cachedFS, error) {
+// lookup looks a user up. If that needs files which are too large for memory, it waits until few others read such files.
+func (m *Manager) lookup(ctx context.Context, files *userFS, want users.UserSpec) (users.Resolved, error) {
+	if files.large != nil {
+		if err := m.largeUsers.Acquire(ctx, 1); err != nil {
+			return users.Resolved{}, fmt.Errorf("wait for others that read large user files: %w", err)
+		}
+		defer m.largeUsers.Release(1)
+	}
+	return users.Lookup(ctx, files, want)
+}
+
+// withUserFiles calls use with the image's root, through a view that lives no longer than the call, and without
+// mounting it where the layers can be read as they are. It may call use a second time.
+func (m *Manager) withUserFiles(ctx context.Context, image *imageservice.Image, use func(users.FS) error) error {
 	key := "users-" + sandbox.NewID()
 	mounts, err := m.Images.PrepareImageMount(ctx, image, key)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer m.dropView(ctx, key)
 	root, err := users.Open(mounts)
-	if errdefs.IsNotImplemented(err) {
-		return m.readMounted(ctx, mounts)
+	if err == nil {
+		defer root.Close()
+		err = use(root)
 	}
-	if err != nil {
-		return nil, err
+	if !errdefs.IsNotImplemented(err) {
+		return err
 	}
-	defer root.Close()
-	files, err := read(root)
-	if errdefs.IsNotImplemented(err) { // a layer that only overlayfs itself can read
-		return m.readMounted(ctx, mounts)
-	}
-	return files, err
-}
-
-// readMounted is for snapshotters whose layers are no directories.
-func (m *Manager) readMounted(ctx context.Context, mounts []mount.Mount) (cachedFS, error) {
-	var files cachedFS
-	err := mount.WithReadonlyTempMount(engine.Context(ctx), mounts, func(dir string) error {
+	// The layers are no directories, or only overlayfs itself can read one of them.
+	return mount.WithReadonlyTempMount(engine.Context(ctx), mounts, func(dir string) error {
 		root, err := users.OpenMounted(dir)
 		if err != nil {
 			return err
 		}
 		defer root.Close()
-		files, err = read(root)
-		return err
+		return use(root)
 	})
-	return files, err
 }
 
-// read keeps what does not change with the next try: contents, that there is no such file,
-// and that what there is cannot be used.
-func read(root users.FS) (cachedFS, error) {
-	files := cachedFS{}
+// readSmall reads the files into memory that are small enough to be kept. It keeps what does not change with the next
+// try: contents, that there is no such file, and that what there is cannot be used.
+func readSmall(root users.FS) (*userFS, error) {
+	out := &userFS{files: map[string]userFile{}}
 	for _, path := range userFiles {
-		content, err := root.ReadFile(path, budget.UserFile)
+		content, err := readHead(root, path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err) {
 			return nil, err
 		}
-		files[path] = cachedFile{content, err}
+		if len(content) > budget.UserFilesKeptEach {
+			out.large = root
+			continue
+		}
+		out.files[path] = userFile{content, err}
 	}
-	return files, nil
+	return out, nil
+}
+
+// readHead reads a file, but no more of it than one byte beyond what may be kept.
+func readHead(root users.FS, path string) ([]byte, error) {
+	file, err := root.Open(path, budget.UserFile)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, budget.UserFilesKeptEach+1))
 }

@@ -1,49 +1,58 @@
 package container
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"sync"
 
-	"github.com/containerd/errdefs"
-
+	"github.com/berth-run/berth/container/users"
 	"github.com/berth-run/berth/internal/budget"
 )
 
 // userCache keeps the user files of images by image ID, within budget.UserFilesKept bytes.
 type userCache struct {
 	mu      sync.Mutex
-	byImage map[string]cachedFS
+	byImage map[string]*userFS
 	size    int
 }
 
-// cachedFile is what reading a file came to.
-type cachedFile struct {
+// userFile is what opening a file came to.
+type userFile struct {
 	content []byte
 	err     error
 }
 
-// cachedFS answers users.Lookup from memory.
-type cachedFS map[string]cachedFile
+// userFS answers users.Lookup from memory, and for large files from the image.
+type userFS struct {
+	files map[string]userFile
+	large users.FS // has the files that are not in memory; nil where all are
+}
 
-// ReadFile implements users.FS.
-func (f cachedFS) ReadFile(path string, _ int64) ([]byte, error) {
-	file, ok := f[path]
-	if !ok {
-		return nil, fmt.Errorf("%s: %w", path, errdefs.ErrNotFound)
+// Open implements users.FS.
+func (f *userFS) Open(path string, limit int64) (io.ReadCloser, error) {
+	file, ok := f.files[path]
+	switch {
+	case !ok && f.large != nil:
+		return f.large.Open(path, limit)
+	case !ok:
+		return nil, fmt.Errorf("%s was not read from the image", path)
+	case file.err != nil:
+		return nil, file.err
 	}
-	return file.content, file.err
+	return io.NopCloser(bytes.NewReader(file.content)), nil
 }
 
 // size is how many bytes the files hold, with what keeping them takes besides.
-func (f cachedFS) size() int {
+func (f *userFS) size() int {
 	n := 1 << 10
-	for _, file := range f {
+	for _, file := range f.files {
 		n += cap(file.content)
 	}
 	return n
 }
 
-func (c *userCache) get(imageID string) (cachedFS, bool) {
+func (c *userCache) get(imageID string) (*userFS, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	files, ok := c.byImage[imageID]
@@ -52,9 +61,9 @@ func (c *userCache) get(imageID string) (cachedFS, bool) {
 
 // put keeps the files of an image. Files that are too large are read each time, and a full cache starts anew:
 // with files of the usual size, the images of a node fit many times over.
-func (c *userCache) put(imageID string, files cachedFS) {
+func (c *userCache) put(imageID string, files *userFS) {
 	size := files.size()
-	if size > budget.UserFilesKeptEach {
+	if files.large != nil || size > budget.UserFilesKeptEach {
 		return
 	}
 	c.mu.Lock()
@@ -63,8 +72,18 @@ func (c *userCache) put(imageID string, files cachedFS) {
 		return
 	}
 	if c.byImage == nil || c.size+size > budget.UserFilesKept {
-		c.byImage, c.size = map[string]cachedFS{}, 0
+		c.byImage, c.size = map[string]*userFS{}, 0
 	}
 	c.byImage[imageID] = files
 	c.size += size
+}
+
+// drop forgets the files of an image that is gone.
+func (c *userCache) drop(imageID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if files, ok := c.byImage[imageID]; ok {
+		c.size -= files.size()
+		delete(c.byImage, imageID)
+	}
 }

@@ -23,6 +23,7 @@ type index struct {
 	images  map[string]*Image // by ID
 	refs    map[string]string // every tag and digest reference, and name → ID
 	pinned  Pins              // configured
+	gone    func(id string)   // is told of IDs that no record has any more; nil for nobody
 }
 
 func newIndex(pinned Pins) *index {
@@ -33,6 +34,17 @@ func newIndex(pinned Pins) *index {
 
 // set adds or replaces records, and drops the names in gone.
 func (x *index) set(changed map[string]record, gone []string) {
+	tell, lost := x.change(changed, gone)
+	if tell == nil {
+		return
+	}
+	for _, id := range lost { // the lock is not held
+		tell(id)
+	}
+}
+
+// change is set without telling anybody; it returns who is to be told which images are gone.
+func (x *index) change(changed map[string]record, gone []string) (tell func(string), lost []string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	touched := map[string]bool{}
@@ -51,8 +63,11 @@ func (x *index) set(changed map[string]record, gone []string) {
 		touched[r.target.id] = true
 	}
 	for id := range touched {
-		x.rebuild(id)
+		if x.rebuild(id); x.images[id] == nil {
+			lost = append(lost, id)
+		}
 	}
+	return x.gone, lost
 }
 
 // replace makes records the whole content.

@@ -110,6 +110,14 @@ func (s *Service) List(filter *runtimeapi.ImageFilter) []*Image {
 // be neither.
 func (s *Service) Status(ref string) (*Image, error) { return s.idx.find(ref) }
 
+// OnGone has f called with the ID of every image that leaves the node from now on, by whoever's hand, soon after it
+// is listed no more. f must not wait.
+func (s *Service) OnGone(f func(id string)) {
+	s.idx.mu.Lock()
+	defer s.idx.mu.Unlock()
+	s.idx.gone = f
+}
+
 // Resolve is Status for a container's ImageSpec: the image ID or reference in
 // image, else in image_ref. Unknown runtime handlers are ErrInvalidArgument.
 func (s *Service) Resolve(spec *runtimeapi.ImageSpec) (*Image, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -199,4 +200,27 @@ func FuzzReference(f *testing.F) {
 		splitName(s)
 		serverHost(s)
 	})
+}
+
+// TestGoneImages: who keeps something of an image hears that it is gone when the last of its names is, not before.
+func TestGoneImages(t *testing.T) {
+	x := newIndex(Pins{})
+	var gone []string
+	x.gone = func(id string) {
+		if _, err := x.find(id); err == nil {
+			t.Errorf("%s is still listed", id)
+		}
+		gone = append(gone, id)
+	}
+	one, two := fakeTarget("abc", "1"), fakeTarget("def", "2")
+	x.set(map[string]record{"docker.io/library/a:1": {target: one}, "docker.io/library/a:2": {target: one}, "docker.io/library/b:1": {target: two}}, nil)
+	x.set(nil, []string{"docker.io/library/a:1"})
+	if len(gone) > 0 {
+		t.Errorf("%v are said to be gone", gone)
+	}
+	x.set(map[string]record{"docker.io/library/a:2": {target: two}}, nil)
+	x.replace(map[string]record{})
+	if !slices.Equal(gone, []string{one.id, two.id}) {
+		t.Errorf("gone are %v, want %s and %s", gone, one.id, two.id)
+	}
 }

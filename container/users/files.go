@@ -1,14 +1,14 @@
 package users
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/containerd/errdefs"
 
@@ -23,11 +23,15 @@ const (
 // database is the image's passwd and group file. Each question reads a file once, from its first line to
 // its last: the cost of an answer grows with the size of the files, whatever stands in them.
 type database struct {
+	ctx  context.Context
 	root FS
 }
 
-// entry is a line of either file that is not empty: its fields, cut at colons (passwd(5), group(5)).
+// entry is a line of either file that is not empty: its first fields, cut at colons (passwd(5), group(5)).
 type entry [][]byte
+
+// fields is in how many parts a line is cut: the four fields that are looked at, and the rest of the line.
+const fields = 5
 
 // field is the text of a field, empty where the line has no such field.
 func (e entry) field(n int) string {
@@ -46,31 +50,57 @@ func (e entry) id(n int) (uint32, bool) {
 	return uint32(id), err == nil && id >= 0 && id < math.MaxUint32 // the last one means "no ID"
 }
 
-// scan calls visit for every line of a file until visit returns false. A missing file has no lines.
+// looks is how many lines are read between two looks at the context.
+const looks = 1024
+
+// lists reports whether a line of the group file names a user as a member.
+func (e entry) lists(user string) bool {
+	if len(e) < 4 {
+		return false
+	}
+	for member := range bytes.SplitSeq(e[3], []byte(",")) {
+		if string(member) == user {
+			return true
+		}
+	}
+	return false
+}
+
+// scan calls visit for every line of a file until visit returns false. A missing file has no lines. The entry is
+// valid until the next call of visit.
 func (db *database) scan(path string, visit func(entry) bool) error {
 	if db.root == nil {
 		return nil
 	}
-	data, err := db.root.ReadFile(path, budget.UserFile)
+	file, err := db.root.Open(path, budget.UserFile)
 	if errors.Is(err, fs.ErrNotExist) || errdefs.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	for line := range bytes.Lines(data) {
-		line = bytes.TrimSpace(line)
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, budget.UserLine+len("\r\n"))
+	for n := 0; lines.Scan(); n++ {
+		if n%looks == 0 && db.ctx.Err() != nil {
+			return context.Cause(db.ctx)
+		}
+		line := bytes.TrimSpace(lines.Bytes())
 		if len(line) > budget.UserLine {
 			return fmt.Errorf("a line of %s is longer than %d bytes: %w", path, budget.UserLine, errdefs.ErrInvalidArgument)
 		}
 		if len(line) == 0 || line[0] == '#' {
 			continue
 		}
-		if !visit(bytes.Split(line, []byte(":"))) {
+		if !visit(bytes.SplitN(line, []byte(":"), fields)) {
 			return nil
 		}
 	}
-	return nil
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return fmt.Errorf("a line of %s is longer than %d bytes: %w", path, budget.UserLine, errdefs.ErrInvalidArgument)
+	}
+	return lines.Err()
 }
 
 // findUser finds the first line with that name or, for a number, with that UID.
@@ -120,7 +150,7 @@ func (db *database) groupsOf(name string) ([]uint32, error) {
 	seen := map[uint32]bool{}
 	err := db.scan(groupPath, func(e entry) bool {
 		gid, ok := e.id(2)
-		if ok && !seen[gid] && slices.Contains(strings.Split(e.field(3), ","), name) {
+		if ok && !seen[gid] && e.lists(name) {
 			seen[gid] = true
 			gids = append(gids, gid)
 		}

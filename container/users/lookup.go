@@ -1,6 +1,7 @@
 package users
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strconv"
@@ -18,9 +19,10 @@ const maxRequestID = math.MaxInt32
 // Lookup resolves spec in root. A user or group name that the image does not
 // know is errdefs.ErrNotFound; a number that is out of range or a file that
 // cannot be parsed is errdefs.ErrInvalidArgument. A numeric user that
-// /etc/passwd does not list is allowed. root may be nil where NeedsFiles is false.
-func Lookup(root FS, spec UserSpec) (Resolved, error) {
-	db := database{root: root}
+// /etc/passwd does not list is allowed. The error is ctx's when that ends
+// meanwhile. root may be nil where NeedsFiles is false.
+func Lookup(ctx context.Context, root FS, spec UserSpec) (Resolved, error) {
+	db := database{ctx: ctx, root: root}
 	r, err := db.resolveUser(spec)
 	if err != nil {
 		return Resolved{}, fmt.Errorf("resolving user %q of image %q: %w", spec.User, spec.Image, err)

@@ -1,8 +1,12 @@
 package users
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -15,12 +19,12 @@ import (
 // files is a root filesystem for tests.
 type files map[string]string
 
-func (f files) ReadFile(path string, limit int64) ([]byte, error) {
+func (f files) Open(path string, limit int64) (io.ReadCloser, error) {
 	s, ok := f[path]
 	if !ok {
 		return nil, fs.ErrNotExist
 	}
-	return []byte(s), nil
+	return io.NopCloser(strings.NewReader(s)), nil
 }
 
 const passwd = `root:x:0:0:root:/root:/bin/sh
@@ -95,7 +99,7 @@ func TestLookup(t *testing.T) {
 		{name: "line too long", root: files{passwdPath: strings.Repeat("x", budget.UserLine+1)}, spec: UserSpec{User: "app"}, check: errdefs.IsInvalidArgument},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Lookup(c.root, c.spec)
+			got, err := Lookup(t.Context(), c.root, c.spec)
 			if c.check != nil {
 				if !c.check(err) {
 					t.Fatalf("got %+v, error %v of the wrong class", got, err)
@@ -129,8 +133,8 @@ func TestNeedsFilesIsRight(t *testing.T) {
 		if NeedsFiles(s) {
 			t.Errorf("%+v needs files", s)
 		}
-		with, err1 := Lookup(image, s)
-		without, err2 := Lookup(nil, s)
+		with, err1 := Lookup(t.Context(), image, s)
+		without, err2 := Lookup(t.Context(), nil, s)
 		if err1 != nil || err2 != nil || with.UID != without.UID || with.GID != without.GID {
 			t.Errorf("%+v: %+v, %v with files; %+v, %v without", s, with, err1, without, err2)
 		}
@@ -150,7 +154,7 @@ func FuzzLookup(f *testing.F) {
 	f.Add("x", "y", "x:x:0x0:0", "y:x:+0:x")
 	f.Add("a", "", "a:x:-0:-0\n", "")
 	f.Fuzz(func(t *testing.T, name, grp, passwd, group string) {
-		r, err := Lookup(files{passwdPath: passwd, groupPath: group}, UserSpec{User: name, Group: grp})
+		r, err := Lookup(t.Context(), files{passwdPath: passwd, groupPath: group}, UserSpec{User: name, Group: grp})
 		if err != nil {
 			if r.UID != 0 || r.Name != "" || r.AdditionalGIDs != nil {
 				t.Fatalf("an error with an answer: %+v, %v", r, err)
@@ -176,7 +180,7 @@ func TestManyLines(t *testing.T) {
 		passwdPath: strings.Repeat("root:x:0:0:::\n", lines) + "app:x:1000:1000:::\n",
 		groupPath:  strings.Repeat("g:x:0:app\n", lines) + "last:x:77:app\n",
 	}
-	got, err := Lookup(image, UserSpec{User: "app"})
+	got, err := Lookup(t.Context(), image, UserSpec{User: "app"})
 	if err != nil || got.UID != 1000 || !slices.Equal(got.AdditionalGIDs, []uint32{1000, 0, 77}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -189,7 +193,42 @@ func TestManyGroups(t *testing.T) {
 		fmt.Fprintf(&lines, "g:x:%d:app\n", gid+1)
 	}
 	image := files{passwdPath: "app:x:1:1:::\n", groupPath: lines.String()}
-	if _, err := Lookup(image, UserSpec{User: "app"}); !errdefs.IsInvalidArgument(err) {
+	if _, err := Lookup(t.Context(), image, UserSpec{User: "app"}); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestLookupEndsWithItsContext: a caller that has gone does not have a large file read to its end.
+func TestLookupEndsWithItsContext(t *testing.T) {
+	gone := errors.New("the caller has gone")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	lines := 0
+	db := &database{ctx: ctx, root: files{groupPath: strings.Repeat("g:x:7:\n", 10*looks)}}
+	err := db.scan(groupPath, func(entry) bool {
+		lines++
+		cancel(gone)
+		return true
+	})
+	if !errors.Is(err, gone) || lines > looks {
+		t.Errorf("%v after %d lines", err, lines)
+	}
+}
+
+// TestCostOfALine: a line of nothing but separators costs no more memory than one without.
+func TestCostOfALine(t *testing.T) {
+	image := files{
+		passwdPath: "app:x:1:1:::\n" + strings.Repeat(":", budget.UserLine) + "\n",
+		groupPath:  strings.Repeat(":", budget.UserLine) + "\ng:x:5:" + strings.Repeat(",", budget.UserLine-100) + "app\n",
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	got, err := Lookup(t.Context(), image, UserSpec{User: "app"})
+	runtime.ReadMemStats(&after)
+	if err != nil || !slices.Equal(got.AdditionalGIDs, []uint32{1, 5}) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	per := after.TotalAlloc - before.TotalAlloc
+	if per > 6*budget.UserLine {
+		t.Errorf("%d bytes for two lines of %d", per, budget.UserLine)
 	}
 }

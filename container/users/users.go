@@ -8,6 +8,8 @@
 // reader out of those directories or make it read more than a bounded amount.
 package users
 
+import "io"
+
 // UserSpec is a request for a user.
 type UserSpec struct {
 	// User is a name, or a decimal UID. Empty means UID 0.
@@ -40,9 +42,9 @@ type Resolved struct {
 
 // FS is a root filesystem that files can be read from.
 type FS interface {
-	// ReadFile reads a regular file by its absolute path inside the root,
+	// Open opens a regular file for reading by its absolute path inside the root,
 	// following symbolic links inside the root only. The error is
 	// errdefs.ErrNotFound when there is no such file (fs.ErrNotExist as well),
 	// errdefs.ErrInvalidArgument when it is not a regular file or larger than limit bytes.
-	ReadFile(path string, limit int64) ([]byte, error)
+	Open(path string, limit int64) (io.ReadCloser, error)
 }

@@ -9,6 +9,10 @@ const (
 	// UserFilesKept is how many bytes of user files the daemon keeps, of all images together. Those of an
 	// image that do not fit are read again for each container.
 	UserFilesKept = 4 << 20
-	// UserFilesKeptEach is how many bytes of it one image may have.
+	// UserFilesKeptEach is how many bytes of it one image may have. A larger file is read line by line, and only
+	// the line is held.
 	UserFilesKeptEach = 256 << 10
+	// UserFilesScanned is for how many containers such large files are read at a time; others wait. Each holds
+	// one line, of UserLine bytes at most.
+	UserFilesScanned = 16
 )

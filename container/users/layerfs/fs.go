@@ -46,17 +46,35 @@ func (f *FS) Close() error {
 // limit bytes or when links go in circles, ErrNotImplemented when only a real
 // mount can show it.
 func (f *FS) ReadFile(path string, limit int64) ([]byte, error) {
+	file, err := f.Open(path, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s in the root filesystem: %w", path, err)
+	}
+	return data, nil
+}
+
+// Open is ReadFile for a reader that does not need the whole content at once. The reader gives limit bytes at
+// most, also of a file that grows.
+func (f *FS) Open(path string, limit int64) (io.ReadCloser, error) {
 	w := walker{root: f.root}
 	defer w.close()
 	n, err := w.walk(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s in the root filesystem: %w", path, err)
 	}
-	data, err := n.read(limit)
+	file, err := n.open(limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s in the root filesystem: %w", path, err)
 	}
-	return data, nil
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(file, limit), file}, nil
 }
 
 // node is what a name in the merged view stands for.
@@ -72,8 +90,8 @@ type node struct {
 func (n *node) isDir() bool  { return n.merged != nil }
 func (n *node) isLink() bool { return n.stat.Mode&unix.S_IFMT == unix.S_IFLNK }
 
-// read is the content of a regular file of at most limit bytes.
-func (n *node) read(limit int64) ([]byte, error) {
+// open opens a regular file of at most limit bytes.
+func (n *node) open(limit int64) (*os.File, error) {
 	if n.isDir() || n.stat.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, fmt.Errorf("it is not a regular file: %w", errdefs.ErrInvalidArgument)
 	}
@@ -83,21 +101,19 @@ func (n *node) read(limit int64) ([]byte, error) {
 		return nil, classify(err)
 	}
 	file := os.NewFile(uintptr(fd), n.name)
-	defer file.Close()
-	if fi, err := file.Stat(); err != nil || !fi.Mode().IsRegular() {
-		return nil, fmt.Errorf("it is not a regular file: %w", errdefs.ErrInvalidArgument)
+	fi, err := file.Stat()
+	switch {
+	case err != nil || !fi.Mode().IsRegular():
+		err = fmt.Errorf("it is not a regular file: %w", errdefs.ErrInvalidArgument)
+	case marked(fd, "metacopy"):
+		err = fmt.Errorf("it is a metadata-only copy: %w", errdefs.ErrNotImplemented)
+	case fi.Size() > limit:
+		err = fmt.Errorf("it is larger than %d bytes: %w", limit, errdefs.ErrInvalidArgument)
+	default:
+		return file, nil
 	}
-	if marked(fd, "metacopy") {
-		return nil, fmt.Errorf("it is a metadata-only copy: %w", errdefs.ErrNotImplemented)
-	}
-	data, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("it is larger than %d bytes: %w", limit, errdefs.ErrInvalidArgument)
-	}
-	return data, nil
+	file.Close()
+	return nil, err
 }
 
 // readlink is the target of a symbolic link.
