@@ -98,11 +98,21 @@ func (b bundle) read() (record, error) {
 	if err != nil {
 		return r, err
 	}
+	if r, err = parseRecord(text); err != nil {
+		return r, fmt.Errorf("bundle %s: %w", b, err)
+	}
+	return r, nil
+}
+
+// parseRecord reads a record. What is none is errdefs.ErrNotFound, since a daemon that was killed while it wrote leaves
+// such; a record of a newer version is errdefs.ErrNotImplemented. Fuzzed.
+func parseRecord(text []byte) (record, error) {
+	var r record
 	if err := json.Unmarshal(text, &r); err != nil {
-		return r, fmt.Errorf("bundle %s: %w: %w", b, err, errdefs.ErrNotFound)
+		return r, fmt.Errorf("%w: %w", err, errdefs.ErrNotFound)
 	}
 	if r.Version > recordVersion {
-		return r, fmt.Errorf("bundle %s has version %d, this build knows %d: %w", b, r.Version, recordVersion, errdefs.ErrNotImplemented)
+		return r, fmt.Errorf("version %d, this build knows %d: %w", r.Version, recordVersion, errdefs.ErrNotImplemented)
 	}
 	return r, nil
 }

@@ -38,7 +38,8 @@ func Of(pid int) (Group, error) {
 	return Parse(string(data)), nil
 }
 
-// Parse reads /proc/<pid>/cgroup.
+// Parse reads /proc/<pid>/cgroup. All directories are below /sys/fs/cgroup, also where the kernel says "/../x", which
+// it does of a cgroup outside of the reader's cgroup namespace. Fuzzed.
 func Parse(data string) Group {
 	g := Group{Dirs: make(map[string]string, 12)}
 	unified := root
@@ -51,15 +52,18 @@ func Parse(data string) Group {
 			continue
 		}
 		if f[1] == "" {
-			g.Dirs[""] = filepath.Join(unified, f[2])
+			g.Dirs[""] = below(unified, f[2])
 			continue
 		}
 		for c := range strings.SplitSeq(f[1], ",") {
-			g.Dirs[c] = filepath.Join(root, strings.TrimPrefix(f[1], "name="), f[2])
+			g.Dirs[c] = below(below(root, strings.TrimPrefix(f[1], "name=")), f[2])
 		}
 	}
 	return g
 }
+
+// below joins a path to dir; ".." in it leads no further up than to dir.
+func below(dir, path string) string { return filepath.Join(dir, filepath.Join("/", path)) }
 
 // alone says that there are no v1 controllers.
 func (g Group) alone() bool { return g.Dirs["memory"] == "" && g.Dirs["pids"] == "" }
