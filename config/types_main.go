@@ -84,7 +84,7 @@ type Streaming struct {
 	// that Exec, Attach and PortForward return; each can be used once, within a
 	// minute.
 	Address string `toml:"address"`
-	// TCP port; 0 takes a free one.
+	// TCP port; 0 takes a free one that no pod publishes. berthd does not start at a port that a pod publishes.
 	Port int `toml:"port"`
 	// How long a stream may be silent before it is closed.
 	IdleTimeout Duration `toml:"idle_timeout"`

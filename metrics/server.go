@@ -29,6 +29,8 @@ type Check struct {
 type ServerOptions struct {
 	// Address is host:port or unix:///path. Port 0 takes a free one.
 	Address string
+	// Listen opens the TCP listener at Address; nil is net.Listen.
+	Listen func(address string) (net.Listener, error)
 	// TLS serves HTTPS when set.
 	TLS *tls.Config
 	// TokenFile has the bearer token that /metrics asks for; it is made when it does not exist.
@@ -57,7 +59,7 @@ func NewServer(m *Metrics, opts ServerOptions) (*Server, error) {
 		}
 		exposition = token.guard(exposition)
 	}
-	l, err := listen(opts.Address)
+	l, err := listen(opts.Address, opts.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -80,13 +82,16 @@ func handler(exposition http.Handler, opts ServerOptions) http.Handler {
 
 // listen opens a TCP or unix socket. A socket file that a daemon before left
 // behind is replaced; one that somebody answers on is not.
-func listen(address string) (net.Listener, error) {
+func listen(address string, listenTCP func(string) (net.Listener, error)) (net.Listener, error) {
 	path, isUnix := strings.CutPrefix(address, "unix://")
 	if !isUnix {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return nil, fmt.Errorf("metrics address %q: want host:port or unix:///path (%w): %w", address, err, errdefs.ErrInvalidArgument)
 		}
-		l, err := net.Listen("tcp", address)
+		if listenTCP == nil {
+			listenTCP = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+		}
+		l, err := listenTCP(address)
 		if err != nil {
 			return nil, fmt.Errorf("listen for metrics on %s: %w: %w", address, err, errdefs.ErrUnavailable)
 		}

@@ -81,7 +81,14 @@ func (m *Manager) attachment(s *Sandbox) (cni.Attachment, error) {
 		CgroupParent: s.CgroupParent,
 		DNS:          cni.DNS{Servers: dns.GetServers(), Searches: dns.GetSearches(), Options: dns.GetOptions()},
 	}
-	for i, p := range s.Config.GetPortMappings() {
+	var err error
+	att.Ports, err = portMappings(s.Config)
+	return att, err
+}
+
+// portMappings are the ports that a pod asks to be published; those without a host port are not.
+func portMappings(config *runtimeapi.PodSandboxConfig) (ports []cni.PortMapping, err error) {
+	for i, p := range config.GetPortMappings() {
 		if p.GetHostPort() == 0 {
 			continue
 		}
@@ -91,15 +98,13 @@ func (m *Manager) attachment(s *Sandbox) (cni.Attachment, error) {
 			HostPort:      p.GetHostPort(),
 		}
 		if ip := p.GetHostIp(); ip != "" {
-			addr, err := netip.ParseAddr(ip)
-			if err != nil {
-				return att, invalid("config.port_mappings[%d].host_ip %q is no IP address", i, ip)
+			if mapping.HostIP, err = netip.ParseAddr(ip); err != nil {
+				return ports, invalid("config.port_mappings[%d].host_ip %q is no IP address", i, ip)
 			}
-			mapping.HostIP = addr
 		}
-		att.Ports = append(att.Ports, mapping)
+		ports = append(ports, mapping)
 	}
-	return att, nil
+	return ports, nil
 }
 
 // cniNetNS is the network namespace as plugins are told, who may pass it on to agents in

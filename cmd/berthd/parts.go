@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,7 +80,7 @@ func assemble(ctx context.Context, c *config.Config) (_ *parts, err error) {
 	}()
 	for _, part := range []func(context.Context) error{
 		d.armFailpoints, d.makeDirectories, d.lookAround, d.openEngine, d.makeHandlers, d.makeNetwork, d.makeImages,
-		d.makePods, d.makeStats, d.makeStreaming, d.makeExporter,
+		d.makePods, d.makeStats,
 	} {
 		if err := part(ctx); err != nil {
 			return d, err
@@ -312,17 +313,28 @@ func (d *parts) mountpoint(string) string {
 	return info.Containers.Mountpoint
 }
 
-func (d *parts) makeStreaming(context.Context) error {
+// openServers opens what answers at TCP ports. Recovery comes before: it tells which ports pods publish.
+func (d *parts) openServers() error {
+	return errors.Join(d.makeStreaming(), d.makeExporter())
+}
+
+// listen opens a TCP listener whose connections no pod receives.
+func (d *parts) listen(address string) (net.Listener, error) {
+	return listenApart(address, d.pods.PortOwner)
+}
+
+func (d *parts) makeStreaming() error {
 	options, err := streamingConfig(d.config)
 	if err != nil {
 		return err
 	}
+	options.Listen = d.listen
 	options.Observe = d.metrics.Sessions.Begin
 	d.streaming, err = streaming.NewServer(options, cri.Backend{Containers: d.containers, Pods: d.pods})
 	return err
 }
 
-func (d *parts) makeExporter(context.Context) error {
+func (d *parts) makeExporter() error {
 	checks := []metrics.Check{
 		{Name: "runtime", Ready: d.engine.Ready},
 		{Name: "network", Ready: d.networkReady},
@@ -332,6 +344,7 @@ func (d *parts) makeExporter(context.Context) error {
 	if err != nil || options.Address == "" {
 		return err
 	}
+	options.Listen = d.listen
 	options.Live = []metrics.Check{{Name: "lists", Ready: func() error { return d.healthy(d.feedCtx) }}}
 	options.Ready = checks
 	d.exporter, err = metrics.NewServer(d.metrics, options)

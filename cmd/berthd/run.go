@@ -33,6 +33,9 @@ func run(ctx context.Context, c *config.Config) (err error) {
 	if err := d.recover(ctx); err != nil {
 		return err
 	}
+	if err := d.openServers(); err != nil {
+		return err
+	}
 	listener, err := listen(c.Address)
 	if err != nil {
 		return err

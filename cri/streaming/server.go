@@ -29,6 +29,8 @@ const (
 type Config struct {
 	// Address is host:port to listen on; "" means 127.0.0.1:0 (loopback, a free port).
 	Address string
+	// Listen opens the TCP listener at Address; nil is net.Listen.
+	Listen func(address string) (net.Listener, error)
 	// TLS serves HTTPS when set.
 	TLS *tls.Config
 	// IdleTimeout closes connections that carry nothing; 0 means 4 hours.
@@ -68,7 +70,7 @@ func NewServer(cfg Config, backend Backend) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("streaming address %q: want host:port (%w): %w", cfg.Address, err, errdefs.ErrInvalidArgument)
 	}
-	l, err := net.Listen("tcp", cfg.Address)
+	l, err := cfg.Listen(cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for streaming on %s: %w: %w", cfg.Address, err, errdefs.ErrUnavailable)
 	}
@@ -94,6 +96,9 @@ func NewServer(cfg Config, backend Backend) (*Server, error) {
 func (c *Config) setDefaults() {
 	if c.Address == "" {
 		c.Address = defaultAddress
+	}
+	if c.Listen == nil {
+		c.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
 	}
 	if c.IdleTimeout <= 0 {
 		c.IdleTimeout = defaultIdleTimeout
