@@ -13,9 +13,12 @@ import (
 	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/container/spec"
 	"github.com/berth-run/berth/engine"
+	"github.com/berth-run/berth/imageservice"
+	"github.com/berth-run/berth/internal/treeremove"
 	"github.com/berth-run/berth/steps"
 )
 
@@ -158,7 +161,7 @@ func (m *Manager) removeDirectories(_ context.Context, c *Container) error {
 		filepath.Join(m.paths.RuncRoot(), engine.Namespace, c.ID),
 	}
 	for _, dir := range dirs {
-		if err := os.RemoveAll(dir); err != nil {
+		if err := treeremove.All(dir); err != nil {
 			return fmt.Errorf("remove the container's directory: %w", err)
 		}
 	}
@@ -210,7 +213,11 @@ func mappings(in []specs.LinuxIDMapping) string {
 }
 
 func (m *Manager) removeSnapshot(ctx context.Context, c *Container) error {
-	err := m.client.SnapshotService(c.Snapshotter).Remove(engine.Context(ctx), c.ID)
+	ctx, sn := engine.Context(ctx), m.client.SnapshotService(c.Snapshotter)
+	if err := imageservice.EmptyLayer(ctx, sn, c.ID); err != nil {
+		klog.FromContext(ctx).Error(err, "Cannot empty the writable layer of a container before its removal", "id", c.ID)
+	}
+	err := sn.Remove(ctx, c.ID)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove the writable layer: %w", err)
 	}

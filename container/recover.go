@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
+	"github.com/berth-run/berth/internal/treeremove"
 	"github.com/berth-run/berth/shim"
 )
 
@@ -169,7 +170,7 @@ func (m *Manager) sweep(ctx context.Context) error {
 			if parent == m.paths.Containers() {
 				m.endUnrecorded(ctx, e.Name())
 			}
-			if err := os.RemoveAll(filepath.Join(parent, e.Name())); err != nil {
+			if err := treeremove.All(filepath.Join(parent, e.Name())); err != nil {
 				klog.FromContext(ctx).Error(err, "Cannot remove it")
 			}
 		}

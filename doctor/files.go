@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-run/berth/engine"
+	"github.com/berth-run/berth/internal/treeremove"
 )
 
 // files are the directories and sockets of pods and containers.
@@ -63,7 +64,7 @@ func removeTree(path string) error {
 	if len(mounts) > 0 {
 		return fmt.Errorf("something is still mounted at %s", mounts[0].Mountpoint)
 	}
-	return os.RemoveAll(path)
+	return treeremove.All(path)
 }
 
 // mounts are those below the two directories, and of pins, whose path names an ID.
