@@ -5,6 +5,7 @@ package pb
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -80,12 +81,13 @@ func Bool(b []byte, num protowire.Number, v bool) []byte {
 	return Uint(b, num, protowire.EncodeBool(v))
 }
 
-// String appends a string field unless it is empty.
+// String appends a string field unless it is empty. What is not UTF-8, the name of a file in an error perhaps, becomes
+// U+FFFD: a message with a string that is not UTF-8 cannot be read at all by whoever gets it.
 func String(b []byte, num protowire.Number, v string) []byte {
 	if v == "" {
 		return b
 	}
-	return protowire.AppendString(protowire.AppendTag(b, num, protowire.BytesType), v)
+	return protowire.AppendString(protowire.AppendTag(b, num, protowire.BytesType), strings.ToValidUTF8(v, "\uFFFD"))
 }
 
 // Bytes appends a bytes or message field, an empty one too.

@@ -2,6 +2,7 @@ package ttrpc
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/berth-run/berth/shim/pb"
@@ -53,14 +54,15 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		written := q.append(nil)
+		q.Service, q.Method, q.Namespace = text(q.Service), text(q.Method), text(q.Namespace)
 		again, err := readRequest(written)
 		if err != nil || again.Service != q.Service || again.Method != q.Method || again.Namespace != q.Namespace ||
 			again.nanos != q.nanos || !bytes.Equal(again.Payload, q.Payload) {
 			t.Fatalf("%+v, then %+v, %v", q, again, err)
 		}
 		var theirs ttrpc.Request
-		if proto.Unmarshal(written, &theirs) != nil {
-			return // text that is not UTF-8
+		if err := proto.Unmarshal(written, &theirs); err != nil {
+			t.Fatal(err)
 		}
 		if theirs.Service != q.Service || theirs.Method != q.Method || !bytes.Equal(theirs.Payload, q.Payload) ||
 			uint64(theirs.TimeoutNano) != q.nanos || (len(theirs.Metadata) == 0) != (q.Namespace == "") {
@@ -68,3 +70,6 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// text is a string as it is written.
+func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -58,6 +58,8 @@ func TestServerWithContainerdsClient(t *testing.T) {
 			return nil, errors.Join(errors.New("said so"), errdefs.ErrNotFound)
 		case "odd":
 			return nil, errors.New("no class")
+		case "bytes":
+			return nil, errors.New("file \xff is missing")
 		}
 		return pb.String(nil, 3, id), nil
 	}}
@@ -76,6 +78,9 @@ func TestServerWithContainerdsClient(t *testing.T) {
 	wg.Wait()
 	if _, err := c.Connect(ctx, &taskAPI.ConnectRequest{ID: "missing"}); !errdefs.IsNotFound(errgrpc.ToNative(err)) || !strings.Contains(err.Error(), "said so") {
 		t.Errorf("missing: %v", err)
+	}
+	if _, err := c.Connect(ctx, &taskAPI.ConnectRequest{ID: "bytes"}); err == nil || !strings.Contains(err.Error(), "file \uFFFD is missing") {
+		t.Errorf("an error that is not UTF-8: %v", err)
 	}
 	if _, err := c.Connect(ctx, &taskAPI.ConnectRequest{ID: "odd"}); err == nil || !strings.Contains(err.Error(), "no class") {
 		t.Errorf("odd: %v", err)
