@@ -110,6 +110,9 @@ func (m *Manager) cleanUp(c *Container, cleaned chan<- struct{}) {
 		return
 	}
 	defer release()
+	if _, err := m.Get(c.ID); err != nil {
+		return // it was removed, and all that an exit leaves with it
+	}
 	if err := m.planOf("ContainerExit", m.exitPlan(c), call.SetStage).Up(ctx); err != nil {
 		klog.FromContext(ctx).Error(err, "Cannot clean up after a container's exit", "id", c.ID)
 	}

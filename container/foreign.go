@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/task"
@@ -128,7 +129,7 @@ func (m *Manager) resumeForeign(ctx context.Context, c *Container) {
 		})
 		return
 	}
-	if err := m.openForeign(ctx, c); err != nil {
+	if err := m.reopenForeign(ctx, c); err != nil {
 		klog.FromContext(ctx).Error(err, "Cannot read a container's streams", "id", c.ID)
 	}
 	if state.Exited {
@@ -142,6 +143,28 @@ func (m *Manager) resumeForeign(ctx context.Context, c *Container) {
 		return
 	}
 	m.running.Go(func() { m.undoStart(c) })
+}
+
+// reopenForeign opens the streams of a container that a former daemon started, unless the container has ended or was
+// removed meanwhile: nobody would remove its FIFOs any more.
+func (m *Manager) reopenForeign(ctx context.Context, c *Container) error {
+	release, err := c.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if _, err := m.Get(c.ID); err != nil || c.State() == runtimeapi.ContainerState_CONTAINER_EXITED || c.streams() != nil {
+		return nil
+	}
+	return m.openForeign(ctx, c)
+}
+
+// finishForeignExit removes, in the background, the task and the FIFOs of a container whose exit a former daemon
+// recorded but did not get to the end of. The FIFOs go last, so that they tell.
+func (m *Manager) finishForeignExit(c *Container) {
+	if c.Pod.Handler.Foreign && dirExists(m.foreignDir(c)) {
+		m.running.Go(func() { m.cleanUp(c, make(chan struct{})) })
+	}
 }
 
 func dirExists(path string) bool {

@@ -52,6 +52,7 @@ func (m *Manager) removePlan(c *Container) steps.Node {
 		n.step("images", nil, m.unmountImages),
 		n.step("snapshot", nil, m.removeSnapshot),
 		n.step("volumes", nil, m.removeVolumesView),
+		n.step("streams", nil, m.closeForeign),
 		n.step("task", nil, m.removeTask),
 	}
 }

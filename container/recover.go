@@ -144,6 +144,8 @@ func (m *Manager) resume(ctx context.Context, c *Container) {
 			m.resumeForeign(ctx, c)
 		}
 		m.endLeftExecs(c)
+	case Exited:
+		m.finishForeignExit(c)
 	}
 }
 
@@ -157,7 +159,7 @@ func (m *Manager) sweep(ctx context.Context) error {
 	for _, r := range records {
 		recorded[r.ID] = true
 	}
-	for _, parent := range []string{m.paths.Containers(), m.paths.ContainerData()} {
+	for _, parent := range []string{m.paths.Containers(), m.paths.ContainerData(), m.paths.FIFOs()} {
 		entries, err := os.ReadDir(parent)
 		if err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("look for directories without a record: %w", err)
