@@ -1,37 +1,74 @@
 package cgroup
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
-// Frozen reports whether the processes of a cgroup stand still because it, or one above it, is frozen, as
-// `ctr task pause` and a checkpoint leave it.
-func (h *Host) Frozen(paths Paths) bool {
+// maxNested bounds how many cgroups below a container's are thawed.
+const maxNested = 1000
+
+// freezer is the file that freezes a cgroup, the directory that paths has it in, and what is in it: while the cgroup
+// itself is frozen, and to thaw it.
+func (h *Host) freezer(paths Paths) (dir, file, thawed string) {
 	if h.Mode == Unified {
-		events, _ := os.ReadFile(filepath.Join(paths[""], "cgroup.events"))
-		return strings.Contains(string(events), "frozen 1")
+		return paths[""], "cgroup.freeze", "0"
 	}
-	dir := paths["freezer"]
-	if dir == "" {
-		return false
-	}
-	state, err := os.ReadFile(filepath.Join(dir, "freezer.state"))
-	return err == nil && strings.TrimSpace(string(state)) != "THAWED"
+	return paths["freezer"], "freezer.state", "THAWED"
 }
 
-// Thaw lets the processes of a container's cgroup go on, and its pod's cgroup, which holds it, with it: on
-// cgroup v1 a frozen process dies of no signal, and nowhere does it act on one. Cgroups further up are
-// not thawed, they hold other pods.
-func (h *Host) Thaw(paths Paths) {
-	file, value, dir := "cgroup.freeze", "0", paths[""]
-	if h.Mode != Unified {
-		file, value, dir = "freezer.state", "THAWED", paths["freezer"]
+// FrozenBy is the directory of the cgroup that makes the processes of a cgroup stand still, as `ctr task pause` and
+// a checkpoint leave it: the cgroup itself, or the nearest one above it that is frozen. It is empty when they run.
+func (h *Host) FrozenBy(paths Paths) string {
+	dir, _, _ := h.freezer(paths)
+	root, self := h.Controllers["freezer"], "freezer.self_freezing"
+	if h.Mode == Unified {
+		root, self = h.Root, "cgroup.freeze"
 	}
+	for ; dir != "" && strings.HasPrefix(dir, root+"/"); dir = filepath.Dir(dir) {
+		state, err := os.ReadFile(filepath.Join(dir, self))
+		if err == nil && strings.TrimSpace(string(state)) == "1" {
+			return dir
+		}
+	}
+	return ""
+}
+
+// ThawCommand is what a user types to thaw the cgroup in a directory that FrozenBy gave.
+func (h *Host) ThawCommand(dir string) string {
+	_, file, thawed := h.freezer(nil)
+	return "echo " + thawed + " >" + filepath.Join(dir, file)
+}
+
+// Thaw lets the processes of a container's cgroup go on, and those of cgroups that the container made below it, and
+// its pod's cgroup, which holds it: on cgroup v1 a frozen process dies of no signal, and nowhere does it act on one.
+// Cgroups further up are not thawed, they hold other pods.
+func (h *Host) Thaw(paths Paths) {
+	dir, file, thawed := h.freezer(paths)
 	if dir == "" {
 		return
 	}
-	_ = write(filepath.Join(filepath.Dir(dir), file), value)
-	_ = write(filepath.Join(dir, file), value)
+	_ = write(filepath.Join(filepath.Dir(dir), file), thawed)
+	h.thawBelow(paths)
+}
+
+// thawBelow thaws a cgroup and all below it.
+func (h *Host) thawBelow(paths Paths) {
+	dir, file, thawed := h.freezer(paths)
+	if dir == "" {
+		return
+	}
+	seen := 0
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil
+		}
+		if seen++; seen > maxNested {
+			return fs.SkipAll
+		}
+		_ = write(filepath.Join(path, file), thawed)
+		return nil
+	})
 }

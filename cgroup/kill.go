@@ -33,7 +33,7 @@ func (h *Host) KillAll(ctx context.Context, paths Paths) error {
 			}
 		}
 		// A process can be left in one hierarchy only, so every one is looked at.
-		n, err := killV1(ctx, paths)
+		n, err := h.killV1(ctx, paths)
 		if err != nil {
 			return err
 		}
@@ -120,15 +120,18 @@ func strike(dir string) {
 }
 
 // killV1 kills what is in the cgroup now and returns how many processes that were,
-// once they are gone. The freezer keeps them from forking meanwhile.
-func killV1(ctx context.Context, paths Paths) (int, error) {
-	thaw := freeze(paths["freezer"])
+// once they are gone. The freezer keeps them from forking meanwhile. A v1 process that is frozen dies of SIGKILL only
+// when it is thawed, also where a cgroup below was frozen before.
+func (h *Host) killV1(ctx context.Context, paths Paths) (int, error) {
+	if dir := paths["freezer"]; dir != "" {
+		_ = write(filepath.Join(dir, "freezer.state"), "FROZEN")
+	}
 	victims, err := openAll(paths)
 	for _, v := range victims {
 		defer unix.Close(v.fd)
 		_ = unix.PidfdSendSignal(v.fd, unix.SIGKILL, nil, 0)
 	}
-	thaw()
+	h.thawBelow(paths)
 	if err != nil {
 		return 0, err
 	}
@@ -192,19 +195,6 @@ func allPids(dir string) ([]int, error) {
 		return nil, nil
 	}
 	return pids, err
-}
-
-// freeze stops a v1 cgroup and returns what lets it go on. A v1 process that is frozen
-// dies of SIGKILL only when thawed, so the return value must always be called.
-func freeze(dir string) (thaw func()) {
-	if dir == "" {
-		return func() {}
-	}
-	state := filepath.Join(dir, "freezer.state")
-	if err := write(state, "FROZEN"); err != nil {
-		return func() {}
-	}
-	return func() { _ = write(state, "THAWED") }
 }
 
 // pollOne waits a little for an event on fd and tells whether it came.

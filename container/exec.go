@@ -93,8 +93,9 @@ func (m *Manager) NeedRunning(id, purpose string) (*Container, error) {
 
 // exec is one command in a container, from its FIFOs to their removal.
 func (m *Manager) exec(ctx context.Context, c *Container, cmd []string, streams streaming.IO, patient bool) (uint32, error) {
-	if m.Cgroups.Frozen(m.Cgroups.Resolve(c.CgroupsPath)) {
-		return 0, precondition("%s is frozen, a command in it would not run: thaw its cgroup, or stop the container", c.Name())
+	if by := m.Cgroups.FrozenBy(m.Cgroups.Resolve(c.CgroupsPath)); by != "" {
+		return 0, precondition("%s is frozen by cgroup %s, a command in it would not run: thaw that (%s), or stop the container",
+			c.Name(), by, m.Cgroups.ThawCommand(by))
 	}
 	release := m.primeExec()
 	defer release()

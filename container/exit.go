@@ -219,6 +219,7 @@ func (m *Manager) lost(c *Container) {
 func (m *Manager) killLost(c *Container, paths cgroup.Paths) bool {
 	for first := true; ; first = false {
 		ctx, cancel := context.WithTimeout(m.ctx, lostCgroupTimeout)
+		m.Cgroups.Thaw(paths)
 		err := m.Cgroups.KillAll(ctx, paths)
 		cancel()
 		switch {

@@ -59,6 +59,10 @@ func (m *Manager) start(ctx context.Context, c *Container, call *flight.Call) er
 	if !c.Pod.Ready() {
 		return precondition("%s: its pod sandbox %s is not ready", c.Name(), c.Pod.ID)
 	}
+	if by := m.Cgroups.FrozenBy(m.Cgroups.Resolve(c.Pod.CgroupParent)); by != "" {
+		return precondition("%s: its pod is frozen by cgroup %s, no process would run in it: thaw that first (%s)",
+			c.Name(), by, m.Cgroups.ThawCommand(by))
+	}
 	defer m.primer.Hold()()
 	c.set(func() { c.exited, c.cleaned = make(chan struct{}), make(chan struct{}) })
 	watch := m.watchInit(c)

@@ -141,8 +141,13 @@ func (m *Manager) grace(ctx context.Context, c *Container, sig unix.Signal, stop
 
 func (m *Manager) unkillable(c *Container, cause error) error {
 	text := "a process in uninterruptible sleep (state D in ps) ends only when its I/O does"
-	if cause != nil {
+	by := m.Cgroups.FrozenBy(m.Cgroups.Resolve(c.CgroupsPath))
+	switch {
+	case cause != nil:
 		text = cause.Error()
+	case by != "":
+		text = fmt.Sprintf("it is frozen by cgroup %s, which is above its pod and may hold others, so that Berth does not thaw it: thaw it (%s)",
+			by, m.Cgroups.ThawCommand(by))
 	}
 	return fmt.Errorf("%s has not ended %s after SIGKILL to pid %d: %s: %w",
 		c.Name(), m.Config.Container.KillTimeout.Duration, c.PID(), text, context.DeadlineExceeded)

@@ -98,12 +98,10 @@ func (g Group) PIDs() (pids []int, err error) {
 	return pids, err
 }
 
-// Thaw lets a frozen v1 cgroup go on: its processes die of no signal before that.
-func (g Group) Thaw() { g.freezer("THAWED") }
-
-func (g Group) freezer(state string) {
+// Thaw lets a frozen v1 cgroup go on, and those below it: their processes die of no signal before that.
+func (g Group) Thaw() {
 	if dir := g.Dirs["freezer"]; dir != "" {
-		_ = write(filepath.Join(dir, "freezer.state"), state)
+		_ = walk(dir, func(dir string) { _ = write(filepath.Join(dir, "freezer.state"), "THAWED") })
 	}
 }
 
@@ -117,7 +115,9 @@ func (g Group) Kill() error {
 		return g.killLeft()
 	}
 	// A frozen process can neither fork nor die.
-	g.freezer("FROZEN")
+	if dir := g.Dirs["freezer"]; dir != "" {
+		_ = write(filepath.Join(dir, "freezer.state"), "FROZEN")
+	}
 	defer g.Thaw()
 	pids, err := g.PIDs()
 	for _, pid := range pids {

@@ -84,6 +84,14 @@ func TestUninterruptible(t *testing.T) {
 	if status.Code(err) != codes.DeadlineExceeded || time.Since(begin) > 10*time.Second {
 		t.Errorf("StopContainer: after %s: %v", time.Since(begin), err)
 	}
+	if above := "frozen by cgroup " + filepath.Dir(state) + ", which is above its pod"; !strings.Contains(err.Error(), above) {
+		t.Errorf("StopContainer: %v; want it to say %q", err, above)
+	}
+	_, err = d.Runtime.ExecSync(daemon.Context(t), &runtimeapi.ExecSyncRequest{ContainerId: c.ID, Cmd: []string{"true"}, Timeout: 5})
+	refused(t, "ExecSync", err, "frozen by cgroup "+filepath.Dir(state)+",")
+	update(t, d, c)
+	d.Kill(t)
+	d.Start(t)
 	quick(t, d)
 	if got := other.Run(t).Output(t, "hostname"); got != "berth-test\n" {
 		t.Errorf("another pod: hostname %q", got)
