@@ -11,6 +11,19 @@ import (
 // for the metadata of a container of containerd's CRI plugin.
 const criExtension = "io.cri-containerd.container.metadata"
 
+// criKindLabel is the label by which nerdctl logs tells that a container has that extension, whatever its value is.
+const criKindLabel = "io.cri-containerd.kind"
+
+// criKind is the label's value: containerd's, which agents select by, on a containerd that is Berth's alone. In a
+// containerd with a CRI plugin the value is another one, since the plugin takes over every "container" when it starts,
+// and would end tasks that are Berth's.
+func criKind(external bool) string {
+	if external {
+		return "berth-container"
+	}
+	return "container"
+}
+
 // criMetadata is the part of containerd's form of that metadata, version v1, that tools read and that does not change:
 // Berth itself never reads it.
 type criMetadata struct {

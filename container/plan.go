@@ -91,6 +91,7 @@ func (m *Manager) createRecord(ctx context.Context, n *creation) error {
 			"io.kubernetes.pod.namespace":  n.Pod.Config.GetMetadata().GetNamespace(),
 			"io.kubernetes.pod.uid":        n.Pod.Config.GetMetadata().GetUid(),
 			"io.kubernetes.container.name": n.Config.GetMetadata().GetName(),
+			criKindLabel:                   criKind(m.Config.Containerd.Address != ""),
 		},
 		Image:       n.image.Name(),
 		Runtime:     containers.RuntimeInfo{Name: n.Pod.Handler.Shim, Options: options},
