@@ -1,27 +1,21 @@
 // Package treesize measures what a directory takes on disk whose content belongs to a container.
 //
-// The container may change the tree at the same time. Directories are opened one by one below the descriptor of
-// their parent, never through a symbolic link, so that the walk stays inside; names are read in chunks.
+// The container may change the tree at the same time, and may make it as deep as it likes (see package treewalk).
 package treesize
 
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-run/berth/internal/treewalk"
 )
 
-const (
-	// chunk is how many names of a directory are read at a time.
-	chunk = 512
-	// maxDepth is how many directories deep the walk goes. It holds a descriptor for each; what lies deeper does not count.
-	maxDepth = 512
-	// maxLinked is how many files with several names are remembered, so that each counts once. Further ones count
-	// once for each name.
-	maxLinked = 100_000
-)
+// maxLinked is how many files with several names are remembered, so that each counts once. Further ones count
+// once for each name.
+const maxLinked = 100_000
 
 // Size is what a tree takes.
 type Size struct {
@@ -47,14 +41,19 @@ func Of(ctx context.Context, path string) (Size, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return Size{}, &os.PathError{Op: "measure", Path: path, Err: err}
 	}
-	w := &walk{ctx: ctx, dev: st.Dev, linked: map[inode]bool{}}
+	w := &walk{dev: st.Dev, linked: map[inode]bool{}}
 	w.add(&st)
-	err = w.directory(dir, 0)
+	err = treewalk.Walk(ctx, dir, func(st *unix.Stat_t) bool {
+		if st.Dev != w.dev {
+			return false
+		}
+		w.add(st)
+		return true
+	})
 	return w.size, err
 }
 
 type walk struct {
-	ctx    context.Context
 	dev    uint64
 	linked map[inode]bool
 	size   Size
@@ -73,54 +72,4 @@ func (w *walk) add(st *unix.Stat_t) {
 	}
 	w.size.Bytes += st.Blocks * 512
 	w.size.Inodes++
-}
-
-func (w *walk) directory(dir *os.File, depth int) error {
-	for {
-		names, err := dir.Readdirnames(chunk)
-		for _, name := range names {
-			if err := w.ctx.Err(); err != nil {
-				return err
-			}
-			if err := w.entry(dir, name, depth); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// entry counts an entry, and what is below it. An entry that is gone meanwhile takes nothing.
-func (w *walk) entry(dir *os.File, name string, depth int) error {
-	var st unix.Stat_t
-	if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return ignoreGone(err)
-	}
-	if st.Dev != w.dev {
-		return nil
-	}
-	w.add(&st)
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR || depth == maxDepth {
-		return nil
-	}
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return ignoreGone(err)
-	}
-	sub := os.NewFile(uintptr(fd), name)
-	defer sub.Close()
-	return w.directory(sub, depth+1)
-}
-
-// ignoreGone drops the errors of an entry that was removed, or is no directory any more.
-func ignoreGone(err error) error {
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return nil
-	}
-	return err
 }

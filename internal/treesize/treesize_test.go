@@ -34,16 +34,19 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// TestManyAndDeep: a file counts however deep it lies.
 func TestManyAndDeep(t *testing.T) {
+	const many, deep = 600, 300
 	dir := t.TempDir()
-	for i := range chunk + 10 {
+	for i := range many {
 		must(t, os.Mkdir(filepath.Join(dir, strings.Repeat("x", i%200+1)+string(rune('a'+i/200))), 0o700))
 	}
-	must(t, os.MkdirAll(filepath.Join(dir, strings.Repeat("d/", maxDepth+100)), 0o700))
+	must(t, os.MkdirAll(filepath.Join(dir, strings.Repeat("d/", deep)), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, strings.Repeat("d/", deep), "file"), make([]byte, 1<<20), 0o600))
 	got, err := Of(context.Background(), dir)
 	must(t, err)
-	if want := int64(1 + chunk + 10 + maxDepth + 1); got.Inodes != want {
-		t.Errorf("%d inodes, want %d", got.Inodes, want)
+	if want := int64(1 + many + deep + 1); got.Inodes != want || got.Bytes < 1<<20 {
+		t.Errorf("%d inodes and %d bytes, want %d and more than 1 MiB", got.Inodes, got.Bytes, want)
 	}
 }
 
