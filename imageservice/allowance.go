@@ -3,6 +3,7 @@ package imageservice
 import (
 	"archive/tar"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -60,6 +61,31 @@ func (l *layerAllowance) directories(name string) int64 {
 
 func (l *layerAllowance) refusal() error {
 	return fmt.Errorf("the image takes more than %d bytes unpacked, which image.max_unpacked_size allows", l.all.max)
+}
+
+// archive bounds the bytes of the layer's archive by what its files may take: padding after the last entry, and headers
+// between entries, cost time and are not charged.
+func (l *layerAllowance) archive(r io.Reader) io.Reader {
+	if l == nil || l.all.max == 0 {
+		return r
+	}
+	return &boundedArchive{r: r, left: l.all.max, refusal: l.refusal}
+}
+
+// boundedArchive reads so many bytes and then refuses.
+type boundedArchive struct {
+	r       io.Reader
+	left    int64
+	refusal func() error
+}
+
+// Read implements io.Reader.
+func (b *boundedArchive) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, b.refusal()
+	}
+	return n, err
 }
 
 // giveBack returns what the layer took, for another try.

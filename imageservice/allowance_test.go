@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -59,4 +60,17 @@ func TestUnpackedSize(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	n.clean()
+}
+
+// TestPadding: what follows the last entry of a layer takes nothing on disk, but time, and is bounded too.
+func TestPadding(t *testing.T) {
+	archive := pack(t, file("f", "x"))
+	for padding, fits := range map[int]bool{20 * diskBlock: true, 200 * diskBlock: false} {
+		raw := append(bytes.Clone(archive), make([]byte, padding)...)
+		d := layerDir{path: t.TempDir(), overlay: true, room: (&allowance{max: 100 * diskBlock}).layer()}
+		_, err := applyLayer(t.Context(), d, io.NopCloser(bytes.NewReader(raw)), &decoders{})
+		if fits && err != nil || !fits && (err == nil || !strings.Contains(err.Error(), "image.max_unpacked_size")) {
+			t.Errorf("%d bytes of padding: %v", padding, err)
+		}
+	}
 }

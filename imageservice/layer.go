@@ -109,7 +109,7 @@ func applyLayer(ctx context.Context, d layerDir, r io.ReadCloser, z *decoders) (
 	// Decompression runs ahead of the digest, and that of the extraction: each is as much as a
 	// processor can do.
 	unpacked := newReadAhead(plain)
-	counted := &counter{r: io.TeeReader(unpacked, digester.Hash())}
+	counted := &counter{r: io.TeeReader(d.room.archive(unpacked), digester.Hash())}
 	ahead := newReadAhead(counted)
 	err = d.extract(ctx, ahead)
 	if err == nil {

@@ -123,7 +123,7 @@ func (s *Service) inspectLayer(ctx context.Context, desc ocispec.Descriptor, roo
 	}
 	defer plain.Close()
 	a := &admission{room: room}
-	for archive := tar.NewReader(plain); ; {
+	for archive := tar.NewReader(room.archive(plain)); ; {
 		hdr, err := archive.Next()
 		switch {
 		case errors.Is(err, io.EOF):
