@@ -13,9 +13,11 @@ import (
 	"github.com/containernetworking/cni/pkg/version"
 )
 
-// deletePlugins runs DEL of a network's plugins, the last one first, and goes on after a failure, which libcni's
-// own function does not: a plugin that is gone for good would keep all others from giving back what they
-// hold. Plugins whose ADD has not begun, and those whose DEL is done, are left out.
+// deletePlugins runs DEL of a network's plugins, the last one first. A plugin that ran and failed ends it, as with
+// libcni's own function: what it holds may name what the plugins before it hold (a port's rule names the address),
+// which must not be given away before. A plugin that cannot be run is passed over, which libcni does not do: a
+// plugin that is gone for good would keep all others from giving back what they hold. Plugins whose ADD has not
+// begun, and those whose DEL is done, are left out.
 func (m *Manager) deletePlugins(ctx context.Context, t target, rt *libcni.RuntimeConf) error {
 	previous := m.previousResult(t.list, rt)
 	var errs []error
@@ -26,6 +28,9 @@ func (m *Manager) deletePlugins(ctx context.Context, t target, rt *libcni.Runtim
 		}
 		if err := m.deletePlugin(ctx, t.list, p, previous, rt); err != nil {
 			errs = append(errs, err)
+			if hasRun(err) {
+				break
+			}
 			continue
 		}
 		n.Undone = append(n.Undone, i)
@@ -35,6 +40,12 @@ func (m *Manager) deletePlugins(ctx context.Context, t target, rt *libcni.Runtim
 	}
 	// Without plugins libcni removes its cached result, and does nothing else.
 	return m.cni.DelNetworkList(ctx, &libcni.NetworkConfigList{Name: t.list.Name, CNIVersion: t.list.CNIVersion}, rt)
+}
+
+// hasRun reports whether err comes from a plugin that was found and started.
+func hasRun(err error) bool {
+	var e *PluginError
+	return errors.As(err, &e) && e.Stage != StageLookup && e.Stage != StageStart
 }
 
 // previousResult is the result of ADD, which DEL gets since version 0.4.0 of the specification; nil without one.
