@@ -9,7 +9,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containernetworking/cni/libcni"
 
-	"github.com/berth-run/berth/sandbox/netns"
+	"github.com/berth-run/berth/internal/netns"
 )
 
 // Attach runs ADD of every configured network. A failed ADD is undone by a DEL at once; if that

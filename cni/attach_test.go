@@ -16,7 +16,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
 
-	"github.com/berth-run/berth/sandbox/netns"
+	"github.com/berth-run/berth/internal/netns"
 )
 
 // serve answers "hello" on a port of the pod until the test ends.

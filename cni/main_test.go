@@ -15,7 +15,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"github.com/berth-run/berth/sandbox/netns"
+	"github.com/berth-run/berth/internal/netns"
 )
 
 // hostNetNS marks the process that TestMain started.

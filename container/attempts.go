@@ -9,7 +9,7 @@ import (
 	"github.com/containerd/errdefs"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/flight"
+	"github.com/berth-run/berth/internal/flight"
 	"github.com/berth-run/berth/sandbox"
 )
 

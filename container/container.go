@@ -8,7 +8,7 @@ import (
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/index"
 	"github.com/berth-run/berth/sandbox"
 )
 

@@ -12,18 +12,18 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
-	"github.com/berth-run/berth/container/spec"
-	"github.com/berth-run/berth/flight"
+	"github.com/berth-run/berth/container/ocispec"
 	"github.com/berth-run/berth/imageservice"
+	"github.com/berth-run/berth/internal/flight"
+	"github.com/berth-run/berth/internal/steps"
 	"github.com/berth-run/berth/sandbox"
-	"github.com/berth-run/berth/steps"
 )
 
 // creation is what making one container needs besides the container itself.
 type creation struct {
 	*Container
 	image *imageservice.Image
-	out   *spec.Output // nil until the spec is made
+	out   *ocispec.Output // nil until the spec is made
 	// sharesVolumes says that the spec got other sources for some of the image's volumes after it was recorded.
 	sharesVolumes bool
 }
@@ -83,10 +83,10 @@ func (m *Manager) validate(pod *sandbox.Sandbox, config *runtimeapi.ContainerCon
 	case podConfig == nil:
 		return fmt.Errorf("sandbox_config is missing: %w", errdefs.ErrInvalidArgument)
 	}
-	if err := spec.Validate(config, pod.Config); err != nil {
+	if err := ocispec.Validate(config, pod.Config); err != nil {
 		return err
 	}
-	if err := spec.ValidatePrivileged(config, podConfig); err != nil {
+	if err := ocispec.ValidatePrivileged(config, podConfig); err != nil {
 		return err
 	}
 	if !pod.Ready() {
@@ -203,12 +203,12 @@ func (m *Manager) buildSpec(ctx context.Context, n *creation) error {
 	if err != nil {
 		return err
 	}
-	n.out, err = spec.Build(spec.Input{
+	n.out, err = ocispec.Build(ocispec.Input{
 		ContainerID:  n.ID,
 		ContainerDir: filepath.Dir(m.paths.ContainerVolumes(n.ID)),
 		Sandbox:      m.specSandbox(n.Pod),
 		Config:       n.Config,
-		Image:        spec.Image{Name: n.imageName(), Config: n.image.Config.Config},
+		Image:        ocispec.Image{Name: n.imageName(), Config: n.image.Config.Config},
 		User:         user,
 		TargetPID:    target,
 		CgroupsPath:  n.CgroupsPath,
@@ -227,14 +227,14 @@ func (m *Manager) buildSpec(ctx context.Context, n *creation) error {
 	n.record.Ignored = n.out.Warnings
 	n.record.StopSignal = n.out.StopSignal
 	n.record.User = n.out.User
-	n.record.Resources = spec.ToCRI(n.out.Spec)
+	n.record.Resources = ocispec.ToCRI(n.out.Spec)
 	return nil
 }
 
 // specSandbox is what a container takes from its pod.
-func (m *Manager) specSandbox(pod *sandbox.Sandbox) spec.Sandbox {
+func (m *Manager) specSandbox(pod *sandbox.Sandbox) ocispec.Sandbox {
 	process, mount := pod.Labels()
-	return spec.Sandbox{
+	return ocispec.Sandbox{
 		ID:             pod.ID,
 		Config:         pod.Config,
 		Namespaces:     m.pods.Namespaces(pod),

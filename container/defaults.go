@@ -9,7 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-run/berth/config"
-	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/container/ocispec"
 )
 
 // ulimits puts the configured resource limits into OCI's words, in a fixed order.
@@ -35,8 +35,8 @@ func LoadBlockIO(file string) error {
 }
 
 // specDefaults are the node-wide settings of OCI specs.
-func (m *Manager) specDefaults() spec.Defaults {
-	d := spec.Defaults{
+func (m *Manager) specDefaults() ocispec.Defaults {
+	d := ocispec.Defaults{
 		DeviceOwnershipFromSecurityContext: m.Config.Container.DeviceOwnershipFromSecurityContext,
 		RefuseMissingHugetlb:               !m.Config.Container.TolerateMissingHugetlb,
 		DisableAppArmor:                    m.Config.Security.DisableAppArmor,
@@ -46,7 +46,7 @@ func (m *Manager) specDefaults() spec.Defaults {
 		Ulimits:                            ulimits(m.Config.Container.Ulimits),
 	}
 	if m.Config.Security.UnsetSeccompProfile == "runtime/default" {
-		d.Seccomp = spec.SeccompRuntimeDefault
+		d.Seccomp = ocispec.SeccompRuntimeDefault
 	}
 	if file, local := strings.CutPrefix(m.Config.Security.UnsetSeccompProfile, "localhost/"); local {
 		d.SeccompFile = file

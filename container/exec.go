@@ -10,11 +10,11 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"k8s.io/klog/v2"
 
-	"github.com/berth-run/berth/cgroup"
-	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/container/ocispec"
 	"github.com/berth-run/berth/cri/streaming"
-	"github.com/berth-run/berth/flight"
 	"github.com/berth-run/berth/internal/budget"
+	"github.com/berth-run/berth/internal/cgroup"
+	"github.com/berth-run/berth/internal/flight"
 )
 
 // ExecSync runs a command and returns its output and exit code (CRI ExecSync). With
@@ -133,7 +133,7 @@ func (m *Manager) execProcess(ctx context.Context, c *Container, cmd []string, t
 	if err != nil {
 		return nil, err
 	}
-	return spec.ExecProcess(s, cmd, tty), nil
+	return ocispec.ExecProcess(s, cmd, tty), nil
 }
 
 func execID() string {

@@ -14,8 +14,8 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/cri/streaming"
-	"github.com/berth-run/berth/steps"
-	"github.com/berth-run/berth/task"
+	"github.com/berth-run/berth/internal/steps"
+	"github.com/berth-run/berth/internal/task"
 )
 
 // execKillTimeout bounds how long an exec that was sent SIGKILL may take to end.

@@ -9,9 +9,9 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
-	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/internal/cgroup"
+	"github.com/berth-run/berth/internal/steps"
 	"github.com/berth-run/berth/shim"
-	"github.com/berth-run/berth/steps"
 )
 
 // ShimEvent takes what a pod's shim reports of a container (sandbox.Workloads).

@@ -12,7 +12,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
-	"github.com/berth-run/berth/task"
+	"github.com/berth-run/berth/internal/task"
 )
 
 // Containers whose shim is not Berth's: their streams are FIFOs that berthd reads,

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/berth-run/berth/cri/streaming"
+	"github.com/berth-run/berth/internal/task"
 	"github.com/berth-run/berth/shim/crilog"
-	"github.com/berth-run/berth/task"
 )
 
 const (

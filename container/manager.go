@@ -12,21 +12,21 @@ import (
 	"golang.org/x/sync/semaphore"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/cgroup"
 	"github.com/berth-run/berth/config"
-	"github.com/berth-run/berth/container/hostinfo"
-	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/container/ocispec"
 	"github.com/berth-run/berth/engine"
-	"github.com/berth-run/berth/failpoint"
-	"github.com/berth-run/berth/flight"
 	"github.com/berth-run/berth/imageservice"
-	"github.com/berth-run/berth/index"
 	"github.com/berth-run/berth/internal/budget"
+	"github.com/berth-run/berth/internal/cgroup"
+	"github.com/berth-run/berth/internal/failpoint"
+	"github.com/berth-run/berth/internal/flight"
+	"github.com/berth-run/berth/internal/hostinfo"
+	"github.com/berth-run/berth/internal/index"
+	"github.com/berth-run/berth/internal/steps"
+	"github.com/berth-run/berth/internal/task"
 	"github.com/berth-run/berth/internal/turns"
 	"github.com/berth-run/berth/internal/underway"
 	"github.com/berth-run/berth/sandbox"
-	"github.com/berth-run/berth/steps"
-	"github.com/berth-run/berth/task"
 )
 
 // Options are what a Manager works with.
@@ -37,7 +37,7 @@ type Options struct {
 	Cgroups *cgroup.Host
 	Host    *hostinfo.Info
 	// CDI injects devices; nil switches CDI off.
-	CDI spec.CDIInjector
+	CDI ocispec.CDIInjector
 	// Observe is told about every step of every operation; may be nil.
 	Observe steps.Observer
 	// TaskCalls is told about calls of containerd's task service; may be nil.

@@ -15,11 +15,11 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
-	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/container/ocispec"
 	"github.com/berth-run/berth/engine"
 	"github.com/berth-run/berth/imageservice"
+	"github.com/berth-run/berth/internal/steps"
 	"github.com/berth-run/berth/internal/treeremove"
-	"github.com/berth-run/berth/steps"
 )
 
 // createPlan is everything a container is made of before it runs, in the order
@@ -187,7 +187,7 @@ func (m *Manager) createSnapshot(ctx context.Context, n *creation) error {
 }
 
 // remapLabels make the snapshotter show the layers with the user namespace's IDs.
-func (m *Manager) remapLabels(ctx context.Context, snapshotter string, ids *spec.IDMappings) (map[string]string, error) {
+func (m *Manager) remapLabels(ctx context.Context, snapshotter string, ids *ocispec.IDMappings) (map[string]string, error) {
 	caps, err := m.client.GetSnapshotterCapabilities(engine.Context(ctx), snapshotter)
 	if err != nil {
 		return nil, fmt.Errorf("ask snapshotter %s what it can do: %w", snapshotter, err)

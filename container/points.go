@@ -3,7 +3,7 @@ package container
 import (
 	"slices"
 
-	"github.com/berth-run/berth/steps"
+	"github.com/berth-run/berth/internal/steps"
 )
 
 // Failpoints names the failpoints of all operations on containers, from their plans.

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/container/spec"
-	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/container/ocispec"
+	"github.com/berth-run/berth/internal/index"
 	"github.com/berth-run/berth/internal/report"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
@@ -141,7 +141,7 @@ func (c *Container) Status() *runtimeapi.ContainerStatus {
 
 // criStopSignal is the container's stop signal as KEP-4960 reports it; c.mu is held.
 func (c *Container) criStopSignal() runtimeapi.Signal {
-	return spec.CRISignal(c.record.StopSignal)
+	return ocispec.CRISignal(c.record.StopSignal)
 }
 
 // PodStatuses describes the containers of a pod that clients may see.

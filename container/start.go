@@ -10,10 +10,10 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
-	"github.com/berth-run/berth/flight"
+	"github.com/berth-run/berth/internal/flight"
+	"github.com/berth-run/berth/internal/steps"
+	"github.com/berth-run/berth/internal/task"
 	"github.com/berth-run/berth/shim"
-	"github.com/berth-run/berth/steps"
-	"github.com/berth-run/berth/task"
 )
 
 // Start starts a created container (CRI StartContainer). One that runs already is

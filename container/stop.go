@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/container/ocispec"
 	"github.com/berth-run/berth/engine"
-	"github.com/berth-run/berth/flight"
-	"github.com/berth-run/berth/steps"
+	"github.com/berth-run/berth/internal/flight"
+	"github.com/berth-run/berth/internal/steps"
 )
 
 // signalRetry is the pause before a signal that could not be delivered is sent again.
@@ -158,7 +158,7 @@ func (c *Container) stopSignal() unix.Signal {
 	c.mu.RLock()
 	name := c.record.StopSignal
 	c.mu.RUnlock()
-	if sig, ok := spec.ParseSignal(name); ok {
+	if sig, ok := ocispec.ParseSignal(name); ok {
 		return sig
 	}
 	return unix.SIGTERM

@@ -6,8 +6,8 @@ import (
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/cgroup"
-	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/container/ocispec"
+	"github.com/berth-run/berth/internal/cgroup"
 )
 
 // UpdateResources changes the resources of a container that has not ended (CRI
@@ -18,7 +18,7 @@ func (m *Manager) UpdateResources(ctx context.Context, id string, resources *run
 	if err != nil {
 		return err
 	}
-	if err := spec.ValidateResources("linux", resources); err != nil {
+	if err := ocispec.ValidateResources("linux", resources); err != nil {
 		return err
 	}
 	if resources == nil {
@@ -47,7 +47,7 @@ func (m *Manager) update(ctx context.Context, c *Container, resources *runtimeap
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Name(), err)
 	}
-	updated, linux, err := spec.Update(old, resources, spec.ResourceOptions{
+	updated, linux, err := ocispec.Update(old, resources, ocispec.ResourceOptions{
 		Host: m.Host, RefuseMissingHugetlb: !m.Config.Container.TolerateMissingHugetlb,
 	})
 	if err != nil {
@@ -58,7 +58,7 @@ func (m *Manager) update(ctx context.Context, c *Container, resources *runtimeap
 			return fmt.Errorf("%s: %w", c.Name(), cgroup.Refusal(err))
 		}
 	}
-	inForce := spec.ToCRI(updated)
+	inForce := ocispec.ToCRI(updated)
 	if err := m.save(ctx, c, updated, func(r *Record) { r.Resources = inForce }); err != nil {
 		return fmt.Errorf("%s: %w", c.Name(), err)
 	}

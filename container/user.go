@@ -10,7 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 
-	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/container/ocispec"
 	"github.com/berth-run/berth/container/users"
 	"github.com/berth-run/berth/engine"
 	"github.com/berth-run/berth/imageservice"
@@ -24,7 +24,7 @@ var userFiles = []string{"/etc/passwd", "/etc/group"}
 
 // resolveUser finds the user and groups the container runs as.
 func (m *Manager) resolveUser(ctx context.Context, n *creation) (users.Resolved, error) {
-	want := spec.UserSpec(n.Config, n.Pod.Config, spec.Image{Name: n.imageName(), Config: n.image.Config.Config})
+	want := ocispec.UserSpec(n.Config, n.Pod.Config, ocispec.Image{Name: n.imageName(), Config: n.image.Config.Config})
 	if !users.NeedsFiles(want) {
 		return users.Lookup(ctx, nil, want)
 	}

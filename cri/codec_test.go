@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/index"
 )
 
 // TestCodec: messages of all sizes, and lists of what is encoded already, arrive as they are.

@@ -8,8 +8,8 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/container"
-	"github.com/berth-run/berth/events"
 	"github.com/berth-run/berth/internal/budget"
+	"github.com/berth-run/berth/internal/events"
 	"github.com/berth-run/berth/internal/report"
 	"github.com/berth-run/berth/sandbox"
 )

@@ -10,8 +10,8 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/imageservice"
-	"github.com/berth-run/berth/index"
 	"github.com/berth-run/berth/internal/budget"
+	"github.com/berth-run/berth/internal/index"
 	"github.com/berth-run/berth/internal/report"
 )
 

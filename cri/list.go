@@ -8,8 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/index"
 	"github.com/berth-run/berth/internal/budget"
+	"github.com/berth-run/berth/internal/index"
 	"github.com/berth-run/berth/internal/report"
 )
 

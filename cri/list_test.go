@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/index"
 )
 
 // TestFillList: a client decodes what was encoded element by element as the list it is.

@@ -9,9 +9,9 @@ import (
 
 	"github.com/berth-run/berth/container"
 	"github.com/berth-run/berth/cri/streaming"
-	"github.com/berth-run/berth/events"
 	"github.com/berth-run/berth/imageservice"
 	"github.com/berth-run/berth/internal/budget"
+	"github.com/berth-run/berth/internal/events"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
 )

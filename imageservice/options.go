@@ -8,7 +8,7 @@ import (
 	"github.com/containerd/containerd/v2/defaults"
 	"github.com/containerd/containerd/v2/version"
 
-	"github.com/berth-run/berth/failpoint"
+	"github.com/berth-run/berth/internal/failpoint"
 )
 
 // Options configure a [Service]. The zero value of each field selects the

@@ -8,7 +8,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/index"
 )
 
 // criMetrics is an encoded list of CRI's PodSandboxMetrics.

@@ -5,7 +5,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/index"
 )
 
 // Field numbers of CRI's PodSandboxStats and ContainerStats,

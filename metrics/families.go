@@ -3,7 +3,7 @@ package metrics
 import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/internal/cgroup"
 )
 
 // emit takes one value with the labels that a family adds to the base ones.

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/internal/cgroup"
 )
 
 // FuzzReaders reads cgroups of v1 and of v2 in which one file says anything: what is read can be reported.

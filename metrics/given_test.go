@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/internal/cgroup"
 )
 
 // TestDescriptorsOfHost: what a host never has values of is not announced to the kubelet.

@@ -1,6 +1,6 @@
 package metrics
 
-import "github.com/berth-run/berth/cgroup"
+import "github.com/berth-run/berth/internal/cgroup"
 
 // object is a pod or a container of a pass with its labels, which every family shows again.
 type object struct {

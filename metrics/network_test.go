@@ -13,7 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/berth-run/berth/internal/budget"
-	"github.com/berth-run/berth/sandbox/netns"
+	"github.com/berth-run/berth/internal/netns"
 )
 
 // TestNetReader: the interfaces of another network namespace are listed, one alone is asked for by itself,

@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/internal/cgroup"
 )
 
 // burnEnv makes the test binary a load: it holds held bytes and spins.

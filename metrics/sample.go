@@ -3,7 +3,7 @@ package metrics
 import (
 	"time"
 
-	"github.com/berth-run/berth/sandbox/netns"
+	"github.com/berth-run/berth/internal/netns"
 )
 
 // Interface holds the counters of one network interface in a pod.

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/berth-run/berth/cgroup"
-	"github.com/berth-run/berth/sandbox/netns"
+	"github.com/berth-run/berth/internal/cgroup"
+	"github.com/berth-run/berth/internal/netns"
 )
 
 const (

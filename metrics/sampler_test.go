@@ -13,7 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/internal/cgroup"
 )
 
 // v2Host copies the v2 fixture into a tree as the cgroups of a pod and a container.

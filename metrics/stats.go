@@ -7,7 +7,7 @@ import (
 	"github.com/containerd/errdefs"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/index"
 )
 
 // ContainerStats answers CRI's ContainerStats. A container that is not known is

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-run/berth/cgroup"
+	"github.com/berth-run/berth/internal/cgroup"
 )
 
 // oneContainer is a sampler of one container in a pod, and a way to write the files of both.

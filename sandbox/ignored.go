@@ -5,14 +5,14 @@ import (
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/container/ocispec"
 )
 
 // ignored says what of a pod's request is accepted without effect, as containerd and CRI-O accept it.
 func (m *Manager) ignored(config *runtimeapi.PodSandboxConfig) []string {
 	var out []string
 	sc := config.GetLinux().GetSecurityContext()
-	if why := spec.SELinuxIgnored(sc.GetSelinuxOptions(), m.Host, m.specDefaults()); why != "" {
+	if why := ocispec.SELinuxIgnored(sc.GetSelinuxOptions(), m.Host, m.specDefaults()); why != "" {
 		out = append(out, why)
 	}
 	o := sc.GetNamespaceOptions()

@@ -15,10 +15,10 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
-	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/container/ocispec"
 	"github.com/berth-run/berth/engine"
+	"github.com/berth-run/berth/internal/task"
 	"github.com/berth-run/berth/shim"
-	"github.com/berth-run/berth/task"
 )
 
 const (
@@ -35,8 +35,8 @@ func procNamespace(pid uint32, kind string) string {
 }
 
 // specDefaults are the node-wide settings of OCI specs that matter for pods.
-func (m *Manager) specDefaults() spec.Defaults {
-	return spec.Defaults{
+func (m *Manager) specDefaults() ocispec.Defaults {
+	return ocispec.Defaults{
 		DisableAppArmor: m.Config.Security.DisableAppArmor,
 		DisableSELinux:  !m.Config.Security.EnableSELinux,
 	}
@@ -96,7 +96,7 @@ func (m *Manager) initRoot(root string) error {
 			return fmt.Errorf("create the root of the pod's init process: %w", err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(root, spec.PodProcessPath), nil, 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(root, ocispec.PodProcessPath), nil, 0o755); err != nil {
 		return fmt.Errorf("create the root of the pod's init process: %w", err)
 	}
 	return nil
@@ -105,10 +105,10 @@ func (m *Manager) initRoot(root string) error {
 // initSpec builds the OCI spec of the pod's own process.
 func (m *Manager) initSpec(s *Sandbox) (*specs.Spec, error) {
 	process, mount := s.Labels()
-	out, err := spec.PodProcess(spec.Input{
+	out, err := ocispec.PodProcess(ocispec.Input{
 		ContainerID:  s.ID,
 		ContainerDir: m.paths.PodInit(s.ID),
-		Sandbox: spec.Sandbox{
+		Sandbox: ocispec.Sandbox{
 			ID: s.ID, Config: s.Config, Namespaces: m.Namespaces(s),
 			ProcessLabel: process, MountLabel: mount, RuntimeHandler: s.HandlerName,
 		},

@@ -9,20 +9,20 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/cgroup"
 	"github.com/berth-run/berth/cni"
 	"github.com/berth-run/berth/config"
-	"github.com/berth-run/berth/container/hostinfo"
 	"github.com/berth-run/berth/engine"
-	"github.com/berth-run/berth/failpoint"
-	"github.com/berth-run/berth/flight"
-	"github.com/berth-run/berth/handler"
-	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/cgroup"
+	"github.com/berth-run/berth/internal/failpoint"
+	"github.com/berth-run/berth/internal/flight"
+	"github.com/berth-run/berth/internal/handler"
+	"github.com/berth-run/berth/internal/hostinfo"
+	"github.com/berth-run/berth/internal/index"
+	"github.com/berth-run/berth/internal/steps"
+	"github.com/berth-run/berth/internal/task"
 	"github.com/berth-run/berth/internal/turns"
 	"github.com/berth-run/berth/internal/underway"
 	"github.com/berth-run/berth/shim"
-	"github.com/berth-run/berth/steps"
-	"github.com/berth-run/berth/task"
 )
 
 // Options are what a Manager works with.

@@ -12,7 +12,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/cni"
-	"github.com/berth-run/berth/sandbox/netns"
+	"github.com/berth-run/berth/internal/netns"
 )
 
 // namespaceSpec says which namespaces are pinned for the pod.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/containerd/errdefs"
 
-	"github.com/berth-run/berth/sandbox/netns"
-	"github.com/berth-run/berth/steps"
+	"github.com/berth-run/berth/internal/netns"
+	"github.com/berth-run/berth/internal/steps"
 )
 
 // plan is everything a pod is made of, in the order it is built. The record

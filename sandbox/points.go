@@ -3,7 +3,7 @@ package sandbox
 import (
 	"slices"
 
-	"github.com/berth-run/berth/steps"
+	"github.com/berth-run/berth/internal/steps"
 )
 
 // Failpoints names the failpoints of all operations on pods, from their plans.

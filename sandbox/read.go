@@ -15,7 +15,7 @@ import (
 
 	"github.com/berth-run/berth/cni"
 	"github.com/berth-run/berth/cri/streaming"
-	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/internal/index"
 	"github.com/berth-run/berth/internal/report"
 )
 

@@ -12,9 +12,9 @@ import (
 
 	"github.com/berth-run/berth/cni"
 	"github.com/berth-run/berth/config"
-	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/container/ocispec"
+	"github.com/berth-run/berth/internal/netns"
 	"github.com/berth-run/berth/internal/private"
-	"github.com/berth-run/berth/sandbox/netns"
 	"github.com/berth-run/berth/shim"
 )
 
@@ -71,7 +71,7 @@ func (m *Manager) load(r stored) (*Sandbox, error) {
 		}
 	}
 	if record.ProcessLabel != "" {
-		spec.ReserveSELinuxLabel(record.ProcessLabel)
+		ocispec.ReserveSELinuxLabel(record.ProcessLabel)
 	}
 	return s, m.place(s)
 }

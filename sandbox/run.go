@@ -12,9 +12,9 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
-	"github.com/berth-run/berth/container/spec"
-	"github.com/berth-run/berth/flight"
-	"github.com/berth-run/berth/steps"
+	"github.com/berth-run/berth/container/ocispec"
+	"github.com/berth-run/berth/internal/flight"
+	"github.com/berth-run/berth/internal/steps"
 )
 
 // idLength is how many hexadecimal digits an ID has.
@@ -126,7 +126,7 @@ func (m *Manager) existing(ctx context.Context, config *runtimeapi.PodSandboxCon
 // ready, so that somebody can remove it.
 func (m *Manager) up(ctx context.Context, s *Sandbox, call *flight.Call) error {
 	name := describe(s.Config.GetMetadata())
-	process, mount, err := spec.SELinuxLabels(s.Config.GetLinux().GetSecurityContext().GetSelinuxOptions(), m.Host, m.specDefaults())
+	process, mount, err := ocispec.SELinuxLabels(s.Config.GetLinux().GetSecurityContext().GetSelinuxOptions(), m.Host, m.specDefaults())
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -134,7 +134,7 @@ func (m *Manager) up(ctx context.Context, s *Sandbox, call *flight.Call) error {
 	s.record.Ignored = m.ignored(s.Config)
 	if err := m.addWithPorts(s); err != nil {
 		if process != "" {
-			spec.ReleaseSELinuxLabel(process)
+			ocispec.ReleaseSELinuxLabel(process)
 		}
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -208,6 +208,6 @@ func (m *Manager) forget(s *Sandbox) {
 	m.mu.Unlock()
 	m.pods.Delete(s.ID)
 	if label, _ := s.Labels(); label != "" {
-		spec.ReleaseSELinuxLabel(label)
+		ocispec.ReleaseSELinuxLabel(label)
 	}
 }

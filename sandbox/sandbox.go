@@ -7,9 +7,9 @@ import (
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/container/spec"
-	"github.com/berth-run/berth/handler"
-	"github.com/berth-run/berth/index"
+	"github.com/berth-run/berth/container/ocispec"
+	"github.com/berth-run/berth/internal/handler"
+	"github.com/berth-run/berth/internal/index"
 	"github.com/berth-run/berth/shim"
 )
 
@@ -134,8 +134,8 @@ func (s *Sandbox) set(change func()) {
 }
 
 // Namespaces are the paths a container of the pod joins.
-func (m *Manager) Namespaces(s *Sandbox) spec.Namespaces {
-	var n spec.Namespaces
+func (m *Manager) Namespaces(s *Sandbox) ocispec.Namespaces {
+	var n ocispec.Namespaces
 	if !s.HostNetwork() {
 		n.Net = m.paths.PodNamespace(s.ID, "net")
 		n.UTS = m.paths.PodNamespace(s.ID, "uts")

@@ -8,7 +8,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/klog/v2"
 
-	"github.com/berth-run/berth/flight"
+	"github.com/berth-run/berth/internal/flight"
 )
 
 // Stop ends everything that runs in the pod and gives back its network (CRI

@@ -10,9 +10,9 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-run/berth/cni"
-	"github.com/berth-run/berth/container/spec"
-	"github.com/berth-run/berth/handler"
-	"github.com/berth-run/berth/sandbox/netns"
+	"github.com/berth-run/berth/container/ocispec"
+	"github.com/berth-run/berth/internal/handler"
+	"github.com/berth-run/berth/internal/netns"
 )
 
 // maxHostname is what sethostname(2) takes.
@@ -119,7 +119,7 @@ func validateUserNamespace(s *Sandbox) error {
 		return fmt.Errorf("userns_options.mode is POD, but user namespaces do not work with handler %q on this host (see runtime_handlers in Status): %w",
 			s.Handler.Name, errdefs.ErrFailedPrecondition)
 	}
-	_, err := spec.UserNamespace(s.Config)
+	_, err := ocispec.UserNamespace(s.Config)
 	return err
 }
 

@@ -9,7 +9,7 @@
 //
 // Every container of the pod sees it and may send it signals, so it is made worth nothing to them:
 // it gives away nothing of its memory or its files, and no signal from inside ends it. What it
-// may do at all, its OCI spec says (container/spec, PodProcess).
+// may do at all, its OCI spec says (container/ocispec, PodProcess).
 package main
 
 import (

@@ -8,7 +8,7 @@ import (
 	"net/http/pprof"
 	"os"
 
-	"github.com/berth-run/berth/failpoint"
+	"github.com/berth-run/berth/internal/failpoint"
 	"github.com/berth-run/berth/internal/gate"
 	"github.com/berth-run/berth/sandbox"
 )

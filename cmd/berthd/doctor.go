@@ -16,11 +16,11 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"github.com/berth-run/berth/cgroup"
 	"github.com/berth-run/berth/cni"
 	"github.com/berth-run/berth/config"
-	"github.com/berth-run/berth/doctor"
 	"github.com/berth-run/berth/engine"
+	"github.com/berth-run/berth/internal/cgroup"
+	"github.com/berth-run/berth/internal/doctor"
 	"github.com/berth-run/berth/internal/underway"
 )
 

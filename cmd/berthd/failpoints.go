@@ -10,10 +10,10 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/berth-run/berth/container"
-	"github.com/berth-run/berth/failpoint"
 	"github.com/berth-run/berth/imageservice"
+	"github.com/berth-run/berth/internal/failpoint"
+	"github.com/berth-run/berth/internal/steps"
 	"github.com/berth-run/berth/sandbox"
-	"github.com/berth-run/berth/steps"
 )
 
 // failpoints names every place where a test can break the daemon.

@@ -7,15 +7,15 @@ import (
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/cgroup"
 	"github.com/berth-run/berth/cni"
 	"github.com/berth-run/berth/container"
 	"github.com/berth-run/berth/engine"
 	"github.com/berth-run/berth/imageservice"
+	"github.com/berth-run/berth/internal/cgroup"
+	"github.com/berth-run/berth/internal/steps"
+	"github.com/berth-run/berth/internal/task"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
-	"github.com/berth-run/berth/steps"
-	"github.com/berth-run/berth/task"
 )
 
 // The functions below pass on what the parts do to the metrics, which they know

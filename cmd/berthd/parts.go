@@ -17,28 +17,28 @@ import (
 	"k8s.io/klog/v2"
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 
-	"github.com/berth-run/berth/cgroup"
 	"github.com/berth-run/berth/cni"
 	"github.com/berth-run/berth/config"
 	"github.com/berth-run/berth/config/companions"
 	"github.com/berth-run/berth/container"
-	"github.com/berth-run/berth/container/hostinfo"
-	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/container/ocispec"
 	"github.com/berth-run/berth/cri"
 	"github.com/berth-run/berth/cri/streaming"
 	"github.com/berth-run/berth/engine"
-	"github.com/berth-run/berth/events"
-	"github.com/berth-run/berth/failpoint"
-	"github.com/berth-run/berth/handler"
 	"github.com/berth-run/berth/imageservice"
+	"github.com/berth-run/berth/internal/cgroup"
+	"github.com/berth-run/berth/internal/events"
+	"github.com/berth-run/berth/internal/failpoint"
+	"github.com/berth-run/berth/internal/handler"
+	"github.com/berth-run/berth/internal/hostinfo"
 	"github.com/berth-run/berth/internal/private"
+	"github.com/berth-run/berth/internal/steps"
+	"github.com/berth-run/berth/internal/task"
+	"github.com/berth-run/berth/internal/tracing"
 	"github.com/berth-run/berth/internal/treesize"
 	"github.com/berth-run/berth/internal/underway"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
-	"github.com/berth-run/berth/steps"
-	"github.com/berth-run/berth/task"
-	"github.com/berth-run/berth/tracing"
 )
 
 // parts are what the daemon is made of, made in the order of the fields.
@@ -255,7 +255,7 @@ func (d *parts) makePods(context.Context) error {
 }
 
 // devices is the cache of CDI specifications, nil when CDI is switched off.
-func devices(c *config.Config) spec.CDIInjector {
+func devices(c *config.Config) ocispec.CDIInjector {
 	if len(c.CDI.SpecDirs) == 0 {
 		return nil
 	}

@@ -9,14 +9,14 @@ import (
 
 	"github.com/containerd/errdefs"
 
-	"github.com/berth-run/berth/cgroup"
 	"github.com/berth-run/berth/cni"
 	"github.com/berth-run/berth/config"
 	"github.com/berth-run/berth/config/companions"
 	"github.com/berth-run/berth/container"
 	"github.com/berth-run/berth/engine"
-	"github.com/berth-run/berth/handler"
 	"github.com/berth-run/berth/imageservice"
+	"github.com/berth-run/berth/internal/cgroup"
+	"github.com/berth-run/berth/internal/handler"
 )
 
 // preflight compares a valid configuration with this program and this machine. It changes nothing, so

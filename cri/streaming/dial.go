@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-run/berth/sandbox/netns"
+	"github.com/berth-run/berth/internal/netns"
 	"golang.org/x/sys/unix"
 )
 

@@ -24,7 +24,7 @@ import (
 // usual is the spec that Berth makes of what a kubelet asks for.
 func usual(t *testing.T) []byte {
 	t.Helper()
-	text, err := os.ReadFile("../../container/spec/testdata/kubelet.json")
+	text, err := os.ReadFile("../../container/ocispec/testdata/kubelet.json")
 	if err != nil {
 		t.Fatal(err)
 	}

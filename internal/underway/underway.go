@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-run/berth/flight"
+	"github.com/berth-run/berth/internal/flight"
 )
 
 // Patience is how long an operation may be under way before it is said to hang. The work of one takes a tenth of a second.

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/berth-run/berth/flight"
+	"github.com/berth-run/berth/internal/flight"
 )
 
 func TestHanging(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"github.com/berth-run/berth/doctor"
+	"github.com/berth-run/berth/internal/doctor"
 )
 
 // Doctor runs berthd doctor with the daemon's configuration and returns what it finds.

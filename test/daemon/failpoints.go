@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/berth-run/berth/failpoint"
+	"github.com/berth-run/berth/internal/failpoint"
 	"github.com/berth-run/berth/test/host"
 )
 

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/doctor"
+	"github.com/berth-run/berth/internal/doctor"
 	"github.com/berth-run/berth/test/daemon"
 )
 

@@ -10,7 +10,7 @@ import (
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/doctor"
+	"github.com/berth-run/berth/internal/doctor"
 	"github.com/berth-run/berth/internal/underway"
 	"github.com/berth-run/berth/test/daemon"
 )

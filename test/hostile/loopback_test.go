@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/sandbox/netns"
+	"github.com/berth-run/berth/internal/netns"
 )
 
 // TestLoopbackOfTheHost: a pod that has CAP_NET_RAW, as pods have by default, sends packets to the host's 127.0.0.1, and

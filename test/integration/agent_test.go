@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/berth-run/berth/internal/netns"
 	"github.com/berth-run/berth/sandbox"
-	"github.com/berth-run/berth/sandbox/netns"
 	"github.com/berth-run/berth/test/daemon"
 )
 

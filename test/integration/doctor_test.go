@@ -15,7 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/berth-run/berth/doctor"
+	"github.com/berth-run/berth/internal/doctor"
 	"github.com/berth-run/berth/test/daemon"
 )
 

@@ -11,7 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-run/berth/container/spec"
+	"github.com/berth-run/berth/container/ocispec"
 	"github.com/berth-run/berth/test/daemon"
 	"github.com/berth-run/berth/test/images"
 )
@@ -67,14 +67,14 @@ func TestForeignShimKnowsThePod(t *testing.T) {
 	}
 	for id, want := range map[string]map[string]string{
 		pod.ID: {
-			spec.AnnotationContainerType: spec.ContainerTypeSandbox, spec.AnnotationSandboxLogDir: pod.Config.LogDirectory,
-			spec.AnnotationSandboxCPUPeriod: "100000", spec.AnnotationSandboxCPUQuota: "50000", spec.AnnotationSandboxCPUShares: "512",
-			spec.AnnotationSandboxMemory: "67108864", "vm.example.com/kernel": "x", "other": "",
+			ocispec.AnnotationContainerType: ocispec.ContainerTypeSandbox, ocispec.AnnotationSandboxLogDir: pod.Config.LogDirectory,
+			ocispec.AnnotationSandboxCPUPeriod: "100000", ocispec.AnnotationSandboxCPUQuota: "50000", ocispec.AnnotationSandboxCPUShares: "512",
+			ocispec.AnnotationSandboxMemory: "67108864", "vm.example.com/kernel": "x", "other": "",
 		},
-		c.ID: {spec.AnnotationContainerType: spec.ContainerTypeContainer, spec.AnnotationContainerName: c.Config.Metadata.Name, spec.AnnotationSandboxLogDir: ""},
+		c.ID: {ocispec.AnnotationContainerType: ocispec.ContainerTypeContainer, ocispec.AnnotationContainerName: c.Config.Metadata.Name, ocispec.AnnotationSandboxLogDir: ""},
 	} {
 		got := told(id)
-		want[spec.AnnotationSandboxID], want[spec.AnnotationSandboxName] = pod.ID, pod.Config.Metadata.Name
+		want[ocispec.AnnotationSandboxID], want[ocispec.AnnotationSandboxName] = pod.ID, pod.Config.Metadata.Name
 		for key, value := range want {
 			if got[key] != value {
 				t.Errorf("%s of %s is %q, want %q", key, id, got[key], value)

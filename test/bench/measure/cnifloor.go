@@ -9,7 +9,7 @@ import (
 
 	"github.com/containernetworking/cni/libcni"
 
-	"github.com/berth-run/berth/sandbox/netns"
+	"github.com/berth-run/berth/internal/netns"
 	"github.com/berth-run/berth/test/bench/pod"
 )
 

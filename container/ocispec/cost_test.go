@@ -1,0 +1,115 @@
+package ocispec
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-run/berth/internal/budget"
+)
+
+// lists are those of a request and of an image that building a spec goes through, each with its bound.
+var lists = map[string]struct {
+	most int
+	fill func(in *Input, n int)
+}{
+	"image Env": {budget.Env, func(in *Input, n int) { in.Image.Config.Env = numbered(n, "V%d=x") }},
+	"image Cmd": {budget.Arguments, func(in *Input, n int) { in.Image.Config.Cmd = numbered(n, "%d") }},
+	"image volume": {budget.Mounts, func(in *Input, n int) {
+		in.Image.Config.Volumes = map[string]struct{}{}
+		for _, v := range numbered(n, "/v/%d") {
+			in.Image.Config.Volumes[v] = struct{}{}
+		}
+	}},
+	"envs": {budget.Env, func(in *Input, n int) {
+		for _, k := range numbered(n, "K%d") {
+			in.Config.Envs = append(in.Config.Envs, &runtimeapi.KeyValue{Key: k})
+		}
+	}},
+	"args": {budget.Arguments, func(in *Input, n int) { in.Config.Args = numbered(n, "%d") }},
+	"mounts": {budget.Mounts, func(in *Input, n int) {
+		for _, p := range numbered(n, "/m/%d") {
+			in.Config.Mounts = append(in.Config.Mounts, &runtimeapi.Mount{ContainerPath: p, HostPath: "/vol"})
+		}
+	}},
+	"devices": {budget.Devices, func(in *Input, n int) {
+		for _, p := range numbered(n, "/dev/d%d") {
+			in.Config.Devices = append(in.Config.Devices, &runtimeapi.Device{ContainerPath: p, HostPath: "/dev/kvm"})
+		}
+	}},
+	"CDI devices": {budget.Devices, func(in *Input, n int) {
+		in.CDI = anyCDI{}
+		for _, d := range numbered(n, "v.com/gpu=%d") {
+			in.Config.CDIDevices = append(in.Config.CDIDevices, &runtimeapi.CDIDevice{Name: d})
+		}
+	}},
+	"annotations": {budget.Annotations, func(in *Input, n int) {
+		in.Config.Annotations = map[string]string{}
+		for _, k := range numbered(n, "x/%d") {
+			in.Config.Annotations[k] = ""
+		}
+	}},
+	"masked paths": {budget.HiddenPaths, func(in *Input, n int) { sc(in).MaskedPaths = numbered(n, "/p/%d") }},
+	"drop": {budget.Capabilities, func(in *Input, n int) {
+		sc(in).Capabilities = &runtimeapi.Capability{DropCapabilities: numbered(n, "C%d")}
+	}},
+}
+
+func numbered(n int, format string) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf(format, i)
+	}
+	return out
+}
+
+// anyCDI knows every device.
+type anyCDI struct{}
+
+func (anyCDI) InjectDevices(*specs.Spec, ...string) ([]string, error) { return nil, nil }
+
+// TestCostIsLinear builds with lists of a quarter of their bound, and of all of it: four times the
+// input may cost ten times as much, where quadratic work would cost sixteen times. The best of three
+// counts, and what costs less than any quadratic work on so many entries is not compared: a collection of
+// garbage at the wrong moment is no such work.
+func TestCostIsLinear(t *testing.T) {
+	cost := func(t *testing.T, fill func(*Input, int), n int) time.Duration {
+		best := time.Hour
+		for range 3 {
+			in := input()
+			in.Config.Command = nil
+			fill(&in, n)
+			start := time.Now()
+			build(t, in)
+			best = min(best, time.Since(start))
+		}
+		return best
+	}
+	for name, l := range lists {
+		t.Run(name, func(t *testing.T) {
+			few, many := cost(t, l.fill, l.most/4), cost(t, l.fill, l.most)
+			if many > 200*time.Millisecond && many > 10*few {
+				t.Errorf("%d entries cost %v, %d cost %v", l.most/4, few, l.most, many)
+			}
+		})
+	}
+}
+
+// TestListsAreBounded: one entry more than a bound is refused.
+func TestListsAreBounded(t *testing.T) {
+	for name, l := range lists {
+		in := input()
+		l.fill(&in, l.most+1)
+		err := Validate(in.Config, in.Sandbox.Config)
+		if err == nil {
+			_, err = Build(in)
+		}
+		if !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
