@@ -36,7 +36,7 @@ type banner struct {
 }
 
 // banner gathers what is said of the daemon.
-func (d *parts) banner() banner {
+func (d *daemon) banner() banner {
 	network := d.network.Status()
 	b := banner{
 		version: version, pid: os.Getpid(),
@@ -61,7 +61,7 @@ func (d *parts) banner() banner {
 
 // announce says where everything is: in plain lines on a terminal, as records of the log where a
 // program reads them, which is systemd's journal or whoever asked for log.format = "json".
-func (d *parts) announce() {
+func (d *daemon) announce() {
 	if d.config.Log.Format == "json" || inJournal() {
 		d.banner().log(slog.Default())
 		return

@@ -225,7 +225,7 @@ func daemonPID(p config.Paths) int {
 	return pid
 }
 
-// alone says that no other instance of Berth has pods on this host: neither a daemon nor a
+// alone reports whether no other instance of Berth has pods on this host: neither a daemon nor a
 // shim that stands in another state directory.
 func alone(c *config.Config) bool {
 	entries, err := os.ReadDir("/proc")

@@ -20,12 +20,12 @@ import (
 func failpoints() []string {
 	return slices.Concat(
 		sandbox.Failpoints(), container.Failpoints(), imageservice.Failpoints(),
-		steps.Points(recoverOperation, (&parts{}).recoverPlan(), false),
+		steps.Points(recoverOperation, (&daemon{}).recoverPlan(), false),
 	)
 }
 
 // armFailpoints arms what the environment says, which nobody does but tests.
-func (d *parts) armFailpoints(context.Context) error {
+func (d *daemon) armFailpoints(context.Context) error {
 	d.failpoints = failpoint.New(failpoints())
 	text := os.Getenv(failpoint.Env)
 	if text != "" {

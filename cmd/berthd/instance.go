@@ -57,7 +57,7 @@ const (
 	lockPause   = 20 * time.Millisecond
 )
 
-// ownerAlive says whether the process of the pid file runs.
+// ownerAlive reports whether the process of the pid file runs.
 func ownerAlive(p config.Paths) bool {
 	text, err := os.ReadFile(p.PIDFile())
 	if err != nil {

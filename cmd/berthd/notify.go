@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 )
@@ -15,7 +15,7 @@ import (
 
 // notifyReady says that the CRI socket answers; status is shown by systemctl.
 func notifyReady(status string) {
-	message := daemon.SdNotifyReady
+	message := systemd.SdNotifyReady
 	if status != "" {
 		message += "\nSTATUS=" + status
 	}
@@ -23,7 +23,7 @@ func notifyReady(status string) {
 }
 
 // notifyStopping says that a clean end has begun.
-func notifyStopping() { notify(daemon.SdNotifyStopping) }
+func notifyStopping() { notify(systemd.SdNotifyStopping) }
 
 // notifyReloading says that the configuration is read again; notifyReady ends it.
 func notifyReloading() {
@@ -31,11 +31,11 @@ func notifyReloading() {
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
 		return
 	}
-	notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
+	notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", systemd.SdNotifyReloading, now.Nano()/1000))
 }
 
 func notify(message string) {
-	if _, err := daemon.SdNotify(false, message); err != nil {
+	if _, err := systemd.SdNotify(false, message); err != nil {
 		klog.Background().Error(err, "Cannot tell systemd about the daemon's state")
 	}
 }
@@ -44,7 +44,7 @@ func notify(message string) {
 // until ctx ends. Without a WatchdogSec it returns at once. A daemon that fails
 // its own health check is silent, which lets systemd restart it.
 func watchdog(ctx context.Context, healthy func(context.Context) error) {
-	interval, err := daemon.SdWatchdogEnabled(false)
+	interval, err := systemd.SdWatchdogEnabled(false)
 	if err != nil || interval <= 0 {
 		return
 	}
@@ -63,6 +63,6 @@ func watchdog(ctx context.Context, healthy func(context.Context) error) {
 			klog.FromContext(ctx).Error(err, "The health check failed; systemd gets no sign of life")
 			continue
 		}
-		notify(daemon.SdNotifyWatchdog)
+		notify(systemd.SdNotifyWatchdog)
 	}
 }

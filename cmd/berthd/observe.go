@@ -12,14 +12,15 @@ import (
 	"github.com/berth-run/berth/engine"
 	"github.com/berth-run/berth/imageservice"
 	"github.com/berth-run/berth/internal/cgroup"
+	"github.com/berth-run/berth/internal/handler"
 	"github.com/berth-run/berth/internal/steps"
 	"github.com/berth-run/berth/internal/task"
+	"github.com/berth-run/berth/internal/tracing"
 	"github.com/berth-run/berth/metrics"
 	"github.com/berth-run/berth/sandbox"
 )
 
-// The functions below pass on what the parts do to the metrics, which they know
-// nothing about.
+// The functions below pass on what the rooms do to the metrics. The rooms know nothing of metrics.
 
 func buildInfo(cgroups *cgroup.Host) metrics.Build {
 	b := metrics.Build{
@@ -37,28 +38,29 @@ func buildInfo(cgroups *cgroup.Host) metrics.Build {
 	return b
 }
 
-func (d *parts) stageObserver() steps.Observer {
+// stageObserver measures the steps of operations, and makes a span of each where tracing is on.
+func stageObserver(m *metrics.Metrics, spans *tracing.Tracing) steps.Observer {
 	return func(ctx context.Context, operation, step, verb string) (context.Context, func(error)) {
 		if verb == "undo" {
 			step += "-undo"
 		}
 		start := time.Now()
-		ctx, end := d.tracing.Start(ctx, operation+" "+step)
+		ctx, end := spans.Start(ctx, operation+" "+step)
 		return ctx, func(err error) {
-			d.metrics.Stages.Observe(ctx, operation, step, time.Since(start), err)
+			m.Stages.Observe(ctx, operation, step, time.Since(start), err)
 			end(err)
 		}
 	}
 }
 
 // callObserver measures calls of one of the daemon's neighbours.
-func (d *parts) callObserver(calls *metrics.Calls, whom string) func(context.Context, string) func(error) {
+func callObserver(calls *metrics.Calls, spans *tracing.Tracing, whom string) func(context.Context, string) func(error) {
 	return func(ctx context.Context, call string) func(error) {
 		start := time.Now()
 		end := calls.Begin(ctx, call)
 		return func(err error) {
 			end(err)
-			d.tracing.Observe(ctx, whom+" "+call, time.Since(start), err)
+			spans.Observe(ctx, whom+" "+call, time.Since(start), err)
 		}
 	}
 }
@@ -85,9 +87,9 @@ func imageHooks(m *metrics.Metrics) imageservice.Hooks {
 }
 
 // pulls lists the pulls under way for the metrics.
-func (d *parts) pulls() []metrics.PullProgress {
+func pulls(images *imageservice.Service) []metrics.PullProgress {
 	var out []metrics.PullProgress
-	for _, p := range d.images.Pulls() {
+	for _, p := range images.Pulls() {
 		out = append(out, metrics.PullProgress{
 			Image: p.Ref, Stage: p.Stage, BytesDone: p.BytesDone, BytesTotal: p.BytesTotal,
 			LayersDone: p.LayersUnpacked, LayersTotal: p.LayersTotal, Started: p.Started, LastByte: p.LastByte,
@@ -96,9 +98,9 @@ func (d *parts) pulls() []metrics.PullProgress {
 	return out
 }
 
-// observeState adds the metrics that are read out of the parts at each scrape.
-func (d *parts) observeState(checks []metrics.Check) {
-	d.metrics.RegisterPulls(d.pulls, "queued", "resolving", "fetching", "unpacking", "committing")
+// observeState adds the metrics that are read out of the rooms at each scrape.
+func (d *daemon) observeState(checks []metrics.Check) {
+	d.metrics.RegisterPulls(func() []metrics.PullProgress { return pulls(d.images) }, "queued", "resolving", "fetching", "unpacking", "committing")
 	d.metrics.RegisterDetachQueue(func() metrics.DetachQueue {
 		q := d.pods.DetachQueue()
 		return metrics.DetachQueue{Depth: q.Depth, Oldest: q.Oldest, Attempts: q.Attempts}
@@ -111,24 +113,30 @@ func (d *parts) observeState(checks []metrics.Check) {
 	})
 	d.metrics.RegisterEvents(d.hub.Subscribers, d.hub.Dropped)
 	d.metrics.RegisterChecks(checks)
-	d.metrics.RPC.SetHandler(d.handlerOf)
+	d.metrics.RPC.SetHandler(handlerNames{d.handlers, d.pods, d.containers}.of)
 }
 
-// handlerOf is the name of the runtime handler that a CRI request is about, "" where it
-// is about none or about an object that does not exist.
-func (d *parts) handlerOf(req any) string {
+// handlerNames finds the runtime handler that a CRI request is about.
+type handlerNames struct {
+	handlers   *handler.Set
+	pods       *sandbox.Manager
+	containers *container.Manager
+}
+
+// of is the name of the handler, "" where the request is about none or about an object that does not exist.
+func (n handlerNames) of(req any) string {
 	var pod *sandbox.Sandbox
 	switch r := req.(type) {
 	case *runtimeapi.RunPodSandboxRequest:
-		h, err := d.handlers.Get(r.GetRuntimeHandler())
+		h, err := n.handlers.Get(r.GetRuntimeHandler())
 		if err != nil {
 			return ""
 		}
 		return h.Name
 	case interface{ GetPodSandboxId() string }:
-		pod, _ = d.pods.Get(r.GetPodSandboxId())
+		pod, _ = n.pods.Get(r.GetPodSandboxId())
 	case interface{ GetContainerId() string }:
-		if c, err := d.containers.Get(r.GetContainerId()); err == nil {
+		if c, err := n.containers.Get(r.GetContainerId()); err == nil {
 			pod = c.Pod
 		}
 	}
@@ -140,28 +148,30 @@ func (d *parts) handlerOf(req any) string {
 
 // logUsage asks a pod's shim what its containers have logged. Foreign shims leave that to
 // this process, and have no such figures.
-func (d *parts) logUsage(ctx context.Context, podID string) (map[string]metrics.LogUsage, error) {
-	pod, err := d.pods.Get(podID)
-	if err != nil {
-		return nil, err
+func logUsage(pods *sandbox.Manager) func(context.Context, string) (map[string]metrics.LogUsage, error) {
+	return func(ctx context.Context, podID string) (map[string]metrics.LogUsage, error) {
+		pod, err := pods.Get(podID)
+		if err != nil {
+			return nil, err
+		}
+		process := pod.Shim()
+		if process == nil {
+			return nil, nil
+		}
+		status, err := process.Client().Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out := make(map[string]metrics.LogUsage, len(status.Containers))
+		for _, r := range status.Containers {
+			out[r.ID] = metrics.LogUsage{Written: r.LogBytes, Dropped: r.LogDroppedBytes}
+		}
+		return out, nil
 	}
-	process := pod.Shim()
-	if process == nil {
-		return nil, nil
-	}
-	status, err := process.Client().Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string]metrics.LogUsage, len(status.Containers))
-	for _, r := range status.Containers {
-		out[r.ID] = metrics.LogUsage{Written: r.LogBytes, Dropped: r.LogDroppedBytes}
-	}
-	return out, nil
 }
 
 // foreignSample asks the shim of a container that has no cgroup on this host.
-func (d *parts) foreignSample(tasks *task.Service) metrics.ForeignFunc {
+func foreignSample(tasks *task.Service) metrics.ForeignFunc {
 	return func(ctx context.Context, containerID string) (metrics.Sample, error) {
 		data, err := tasks.Metrics(ctx, containerID)
 		if err != nil {
@@ -172,7 +182,7 @@ func (d *parts) foreignSample(tasks *task.Service) metrics.ForeignFunc {
 }
 
 // containerChanged passes changes on, counts the ends, and has the writable layers of containers that start measured.
-func (d *parts) containerChanged(next func(*container.Container, runtimeapi.ContainerEventType)) func(*container.Container, runtimeapi.ContainerEventType) {
+func (d *daemon) containerChanged(next func(*container.Container, runtimeapi.ContainerEventType)) func(*container.Container, runtimeapi.ContainerEventType) {
 	return func(c *container.Container, what runtimeapi.ContainerEventType) {
 		switch what {
 		case runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT:
@@ -186,7 +196,7 @@ func (d *parts) containerChanged(next func(*container.Container, runtimeapi.Cont
 }
 
 // podChanged has the sampler close what it keeps open of pods that end.
-func (d *parts) podChanged(next func(*sandbox.Sandbox, runtimeapi.ContainerEventType)) func(*sandbox.Sandbox, runtimeapi.ContainerEventType) {
+func (d *daemon) podChanged(next func(*sandbox.Sandbox, runtimeapi.ContainerEventType)) func(*sandbox.Sandbox, runtimeapi.ContainerEventType) {
 	return func(s *sandbox.Sandbox, what runtimeapi.ContainerEventType) {
 		if what == runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT || what == runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT {
 			d.sampler.Ended()

@@ -17,7 +17,7 @@ import (
 	"github.com/berth-run/berth/config"
 )
 
-// run wires the parts together and serves until ctx ends. It calls notifyReady
+// run assembles the daemon and serves until ctx ends. It calls notifyReady
 // once the socket answers, and starts watchdog with the daemon's health check.
 func run(ctx context.Context, c *config.Config) (err error) {
 	// Not dumpable: a process that shares the daemon's memory on its way into a pod's user namespace
@@ -84,7 +84,7 @@ func listen(address string) (net.Listener, error) {
 }
 
 // stop ends the servers: no new calls, a bounded wait for those under way.
-func (d *parts) stop(server *grpc.Server) error {
+func (d *daemon) stop(server *grpc.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d.config.Pod.DrainTimeout.Duration)
 	defer cancel()
 	stopped := make(chan struct{})
@@ -113,7 +113,7 @@ func interrupted(err error) error {
 }
 
 // collectNetworks drops stale network attachments now and then.
-func (d *parts) collectNetworks(ctx context.Context) {
+func (d *daemon) collectNetworks(ctx context.Context) {
 	d.pods.RunGC(ctx, d.config.CNI.GCInterval.Duration, func(err error) {
 		klog.FromContext(ctx).Error(err, "Cannot drop stale network attachments; trying again later")
 	})
@@ -121,7 +121,7 @@ func (d *parts) collectNetworks(ctx context.Context) {
 
 // healthy is the liveness of the daemon: reads, which never leave the process,
 // answer. It fails when a lock is held for ever.
-func (d *parts) healthy(ctx context.Context) error {
+func (d *daemon) healthy(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		d.pods.Visible()

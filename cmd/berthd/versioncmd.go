@@ -33,7 +33,7 @@ func newVersionCommand(o *options) *cobra.Command {
 	return cmd
 }
 
-// collectVersions asks all parts. A configuration that is not valid does not
+// collectVersions asks all programs. A configuration that is not valid does not
 // stop it: versions are what one asks for when nothing works.
 func collectVersions(o *options) ([]companions.Version, error) {
 	ctx := context.Background()
