@@ -7,9 +7,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// codec is gRPC's protobuf codec, with buffers that fit. gRPC takes one of 1 MiB for any message
-// of more than 32 KiB, clears all of it, and keeps it: for a list of a hundred pods, of 60 KiB,
-// that is more work than the list is. A message is encoded once.
+// codec is gRPC's protobuf codec with smaller buffers. For every message of more than 32 KiB, gRPC takes a buffer of
+// 1 MiB, clears all of it, and keeps it. A list of a hundred pods has 60 KiB: clearing the buffer costs more than
+// making the list.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2(protocodec.Name)} }
@@ -21,7 +21,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		return c.CodecV2.Marshal(v)
 	}
 	size := proto.Size(m)
-	// What fillList or execAnswer encoded is sent as it is.
+	// The bytes that fillList or execAnswer encoded are sent as they are.
 	if wire := []byte(m.ProtoReflect().GetUnknown()); size > 0 && len(wire) == size && isEncoded(m) {
 		return mem.BufferSlice{mem.NewBuffer(&wire, buffers)}, nil
 	}

@@ -7,8 +7,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// A call is given up before its caller's deadline, by a twentieth of its time and by answerTime at most. An answer
-// that is made at the deadline itself reaches nobody: the caller reads "deadline exceeded" instead of what the node is doing.
+// A call is given up a little before its caller's deadline: a twentieth of the call's time before, and answerTime at
+// most. An answer that is made at the deadline itself comes too late: the caller reads "deadline exceeded" instead of
+// what the node is doing.
 const (
 	answerShare = 20
 	answerTime  = 250 * time.Millisecond

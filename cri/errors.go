@@ -14,8 +14,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// classes are the classes of errors and their codes, the more telling ones first:
-// an error may wrap several.
+// classes maps the classes of errors to codes. An error may wrap several classes: the first one in this list counts,
+// so the classes that say more come first.
 var classes = []struct {
 	is   func(error) bool
 	code codes.Code
@@ -36,8 +36,7 @@ var classes = []struct {
 	{errdefs.IsCanceled, codes.Canceled},
 }
 
-// toStatus gives an error its gRPC code. One that carries a code already keeps it;
-// one without a class is Internal.
+// toStatus gives an error its gRPC code. An error that has a code keeps it. An error without a class is Internal.
 func toStatus(err error) error {
 	if err == nil {
 		return nil

@@ -8,9 +8,9 @@ import (
 	"github.com/berth-run/berth/internal/budget"
 )
 
-// encodeInfo makes the info of a verbose answer: a JSON object under each name. crictl decodes
-// objects and prints everything else as text, so that a list becomes an object with the one key
-// "items", and a single value one with the key "value".
+// encodeInfo makes the info of a verbose answer: a JSON object under each name. crictl decodes JSON objects and prints
+// every other value as text. So a list becomes an object with the one key "items", and a single value becomes an
+// object with the one key "value".
 func encodeInfo(values map[string]any) (map[string]string, error) {
 	out := make(map[string]string, len(values))
 	for name, value := range values {

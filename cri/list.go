@@ -13,8 +13,8 @@ import (
 	"github.com/berth-run/berth/internal/report"
 )
 
-// buffers are those of answers, used again once they are sent: lists are asked for every second,
-// and are most of what the daemon would leave behind as garbage.
+// buffers hold encoded answers. A buffer is used again once its answer is sent: the kubelet asks for lists every
+// second, and without the pool these answers would be most of the daemon's garbage.
 var buffers = newBuffers()
 
 func newBuffers() mem.BufferPool {
@@ -25,8 +25,8 @@ func newBuffers() mem.BufferPool {
 	return mem.NewTieredBufferPool(sizes...)
 }
 
-// isEncoded knows the answers that fillList and execAnswer are for, and nothing else makes: what they have that is
-// not known to them is in one of the buffers.
+// isEncoded reports whether m is an answer that fillList or execAnswer built. The unknown fields of such an answer
+// are bytes in one of the buffers, already encoded. Nothing else in the daemon makes answers of these types.
 func isEncoded(m proto.Message) bool {
 	switch m.(type) {
 	case *runtimeapi.ListPodSandboxResponse, *runtimeapi.StreamPodSandboxesResponse,
@@ -39,9 +39,9 @@ func isEncoded(m proto.Message) bool {
 	return false
 }
 
-// fillList puts entries into a response whose elements are in index.ListField. It encodes to
-// them, although the message's own fields stay empty. The bytes are sent as they are after the
-// handler has returned, and are then used for another answer: nobody is to keep them.
+// fillList puts entries into a response whose elements are in index.ListField. The entries are encoded already: their
+// bytes become unknown fields of the response, and the response's own fields stay empty. gRPC sends unknown fields as
+// they are. The bytes lie in one of the buffers, which is used again once the answer is sent: nobody may keep them.
 func fillList(response proto.Message, entries []index.Entry) {
 	size := 0
 	for _, e := range entries {
@@ -54,13 +54,12 @@ func fillList(response proto.Message, entries []index.Entry) {
 	for _, e := range entries {
 		wire = append(wire, e.Wire...)
 	}
-	// What a message does not know is encoded as it is.
 	response.ProtoReflect().SetUnknown(wire)
 }
 
-// fillUnary is fillList for an answer that cannot be sent in parts. Where the list is longer than
-// a message may be, the metadata of the largest objects is cut off. A list that is too long even so
-// is ResourceExhausted, and the error names the RPC that sends it in parts.
+// fillUnary is fillList for an answer that cannot be sent in parts. Where the list is larger than a message may be,
+// the metadata of the largest objects is cut off. A list that is too large even then is
+// errdefs.ErrResourceExhausted, and the error names the RPC that sends the list in parts.
 func fillUnary(response proto.Message, entries []index.Entry, streaming string) error {
 	total := 0
 	for _, e := range entries {
@@ -102,8 +101,8 @@ func fillChunk(response proto.Message, entries []index.Entry) error {
 	return nil
 }
 
-// shortened are the entries with no more than level bytes each, as far as cutting off metadata
-// achieves it, and their size together. response tells of what kind they are.
+// shortened cuts off metadata of each entry that is larger than level bytes, as far as that goes, and returns the
+// entries and their total size in bytes. The entries are elements of response's list.
 func shortened(response proto.Message, entries []index.Entry, level int) (_ []index.Entry, total int, err error) {
 	field := response.ProtoReflect().Descriptor().Fields().ByNumber(index.ListField)
 	out := make([]index.Entry, len(entries))
@@ -120,7 +119,7 @@ func shortened(response proto.Message, entries []index.Entry, level int) (_ []in
 	return out, total, nil
 }
 
-// cutEntry makes an entry of at most size bytes of a larger one, if it can.
+// cutEntry cuts metadata off an entry, so that the entry has at most size bytes if that can be done.
 func cutEntry(e index.Entry, into proto.Message, size int) (index.Entry, error) {
 	if err := e.Decode(into); err != nil {
 		return e, err
@@ -129,8 +128,8 @@ func cutEntry(e index.Entry, into proto.Message, size int) (index.Entry, error) 
 	return index.Encode(e.State, into)
 }
 
-// sendChunks sends items, of a size each, in messages of at most budget.StreamMessage bytes, none
-// for an empty list. An item that is larger has a message of its own.
+// sendChunks sends items in messages of at most budget.StreamMessage bytes. An item that is larger gets a message of
+// its own. An empty list sends no message.
 func sendChunks[T, M any](items []T, size func(T) int, wrap func([]T) (*M, error), send func(*M) error) error {
 	for len(items) > 0 {
 		n, total := 0, 0

@@ -34,7 +34,7 @@ type NodeOptions struct {
 	Handlers []*runtimeapi.RuntimeHandler
 	// Features of the runtime as a whole.
 	Features *runtimeapi.RuntimeFeatures
-	// Systemd says that the systemd cgroup driver is in use.
+	// Systemd reports whether the systemd cgroup driver is in use.
 	Systemd bool
 	// Ready returns nil when the runtime can run containers; it answers from memory.
 	Ready func() error

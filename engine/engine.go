@@ -57,7 +57,7 @@ type Engine struct {
 	// Quarantined are databases that were damaged and put aside when this daemon
 	// started: what they had on record is lost.
 	Quarantined []Quarantined
-	// Embedded tells whether containerd runs in this process.
+	// Embedded reports whether containerd runs in this process.
 	Embedded bool
 
 	close  []func() error

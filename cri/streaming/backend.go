@@ -17,7 +17,7 @@ type IO struct {
 	Stdin io.Reader
 	// Stdout and Stderr go to the client; nil when not asked for. Stderr is nil with a TTY.
 	Stdout, Stderr io.WriteCloser
-	// TTY says that the session has a terminal.
+	// TTY reports whether the session has a terminal.
 	TTY bool
 	// Resize gives the terminal's sizes and is closed with the session; nil means never.
 	Resize <-chan TerminalSize
@@ -42,6 +42,6 @@ type Backend interface {
 type PodNetwork struct {
 	// NetnsPath is the pinned network namespace. Ignored when Host is set.
 	NetnsPath string
-	// Host says that the pod lives in the host's network.
+	// Host reports whether the pod lives in the host's network.
 	Host bool
 }

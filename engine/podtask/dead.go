@@ -20,19 +20,19 @@ import (
 )
 
 const (
-	// buryTimeout bounds the cleaning up after one container.
-	buryTimeout = 30 * time.Second
-	// exitUnknown is the code of a task of which nobody knows how it ended, as containerd's.
+	// removeTimeout bounds the cleaning up after one container.
+	removeTimeout = 30 * time.Second
+	// exitUnknown is the exit code of a task whose end nobody saw. containerd uses the same.
 	exitUnknown = 255
 )
 
-// bury ends and removes what is left of a task that no shim has any more. There is
-// something left only if the shim did not get to removing it itself. The task's turn is held.
-func (r *Runtime) bury(ctx context.Context, k *known) (*runtime.Exit, error) {
-	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.WithoutCancel(ctx), k.namespace), buryTimeout)
+// removeDead ends and removes what is left of a task whose shim does not know it any more. Where the shim removed the
+// task before, only the bundle is left. The caller holds the task's turn.
+func (r *Runtime) removeDead(ctx context.Context, k *known) (*runtime.Exit, error) {
+	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(context.WithoutCancel(ctx), k.namespace), removeTimeout)
 	defer cancel()
 	exit := &runtime.Exit{Status: exitUnknown, Timestamp: time.Now()}
-	if !k.bundle.emptied() {
+	if !k.bundle.isEmptied() {
 		resp, err := r.cleanUp(ctx, k)
 		if err != nil {
 			return nil, fmt.Errorf("clean up after task %s, which no shim has: %w", k.id, err)
@@ -45,9 +45,8 @@ func (r *Runtime) bury(ctx context.Context, k *known) (*runtime.Exit, error) {
 	return exit, r.forget(ctx, k)
 }
 
-// emptied says that the shim has removed the container. It leaves its options in the
-// bundle until then.
-func (b bundle) emptied() bool {
+// isEmptied reports whether the shim has removed the container: the shim leaves its options in the bundle until then.
+func (b bundle) isEmptied() bool {
 	_, err := os.Lstat(filepath.Join(string(b), "options.json"))
 	return os.IsNotExist(err)
 }
@@ -60,7 +59,7 @@ func (r *Runtime) cleanUp(ctx context.Context, k *known) (*taskapi.DeleteRespons
 	cmd.Dir, cmd.Stdout, cmd.Stderr = string(k.bundle), &out, &complaints
 	err := cmd.Run()
 	if err == nil && complaints.Len() > 0 {
-		// containerd takes that for a warning and forgets the task; here it is tried again.
+		// containerd forgets the task here. Berth tries again: the message says that something is left.
 		err = errors.New("it could not be removed")
 	}
 	if err != nil {
@@ -70,7 +69,8 @@ func (r *Runtime) cleanUp(ctx context.Context, k *known) (*taskapi.DeleteRespons
 	return &resp, proto.Unmarshal(out.Bytes(), &resp)
 }
 
-// publish tells whoever listens to containerd's events of an exit that no shim could.
+// publish sends the exit and the removal of the task to those who listen to containerd's events. The shim, which
+// sends these events otherwise, is gone.
 func (r *Runtime) publish(ctx context.Context, k *known, exit *runtime.Exit) {
 	at := timestamppb.New(exit.Timestamp)
 	err := errors.Join(

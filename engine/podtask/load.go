@@ -92,6 +92,6 @@ func (r *Runtime) endOne(ctx context.Context, k *known) error {
 	if k.gone {
 		return nil
 	}
-	_, err = r.bury(ctx, k)
+	_, err = r.removeDead(ctx, k)
 	return err
 }

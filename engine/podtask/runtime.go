@@ -223,10 +223,10 @@ func (r *Runtime) delete(ctx context.Context, k *known) (*runtime.Exit, error) {
 	exit, err := k.delete(ctx, "")
 	switch {
 	case errors.Is(err, errShimGone):
-		return r.bury(ctx, k)
+		return r.removeDead(ctx, k)
 	case errdefs.IsNotFound(err):
 		// A shim that was started after the task's own had died, or a second attempt.
-		if _, berr := r.bury(ctx, k); berr != nil {
+		if _, berr := r.removeDead(ctx, k); berr != nil {
 			return nil, berr
 		}
 		return nil, err

@@ -16,20 +16,19 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Primer makes it quick to put a process into a cgroup, as OCI runtimes do with every container's first
-// process, and with a command in a container where there is no cgroup v2 that it could be born into.
+// Primer makes it quick to put a process into a cgroup. OCI runtimes do that with the first process of every container,
+// and with every command in a container on a host where a process cannot be born into a cgroup v2.
 //
-// The kernel has one lock for moving processes (cgroup_threadgroup_rwsem). It costs those who only read it,
-// by fork, exec or exit, next to nothing as long as nobody writes; the first writer after a pause pays for
-// that with an RCU grace period, some milliseconds, and whoever comes before another one has passed since
-// pays nothing. Whoever knows that a container is about to start therefore takes the lock beforehand,
-// by moving itself to where it is: then that wait is over when the OCI runtime gets there, instead of
-// beginning there. What it costs others is what the runtime's own move costs them anyway. With the
-// cgroup mount option favordynmods there is nothing to wait for, and nothing to gain.
+// The kernel has one lock for moving processes between cgroups (cgroup_threadgroup_rwsem). fork, exec and exit take it
+// for reading, which costs next to nothing. The first write after a pause waits for an RCU grace period, a few
+// milliseconds; writes that follow within one grace period do not wait. So a Primer writes just before the OCI runtime
+// will: it moves this process to the cgroup where it is already, again and again until the container has started.
+// The runtime's own write then finds the wait over. Other processes pay for the Primer's write what they pay for the
+// runtime's write anyway. With the cgroup mount option favordynmods no write waits, and there is nothing to gain.
 //
-// It is safe for concurrent use. A nil Primer does nothing, nor does one that may not write to its cgroup.
+// A Primer is safe for concurrent use. A nil Primer does nothing, and so does one that may not write to its cgroup.
 type Primer struct {
-	take func() error // takes the lock once
+	write func() error // takes the lock for writing, once
 
 	mu      sync.Mutex
 	holders int
@@ -38,22 +37,22 @@ type Primer struct {
 }
 
 const (
-	// primeSoonest and primeLatest bound how long after taking the lock it is taken again: that is
-	// primeLatest until there was a wait, and then half of the longest wait for it, which is one grace period or two;
-	// it stays cheap for one. Where many want the lock, waits are longer, and it is taken less often.
+	// A Primer writes again primeLatest after its last write. Once a write has waited, it writes again after half of the
+	// longest wait so far, at least primeSoonest: a wait is one grace period or two, and a write is free within one. Where
+	// many processes write, waits are longer, and the Primer writes less often.
 	primeSoonest = 2 * time.Millisecond
 	primeLatest  = 5 * time.Millisecond
-	// primeWaited tells a wait for a grace period from none.
+	// primeWaited is the shortest time that counts as a wait for a grace period.
 	primeWaited = 2 * time.Millisecond
-	// primeFor bounds a Hold, whatever its holder waits for.
+	// primeFor ends a Hold that nobody has released.
 	primeFor = time.Second
 )
 
 // NewPrimer makes a Primer that moves this process to the cgroup it is in.
-func (h *Host) NewPrimer() *Primer { return &Primer{take: (&stayer{host: h}).stay} }
+func (h *Host) NewPrimer() *Primer { return &Primer{write: (&selfMover{host: h}).move} }
 
-// Hold has the lock taken in the background, now and again and again until release is called, which may
-// be more than once, or for a second.
+// Hold makes the Primer write in the background, at once and again and again, until release is called or a second is
+// over. release may be called more than once.
 func (p *Primer) Hold() (release func()) {
 	if p == nil {
 		return func() {}
@@ -74,12 +73,12 @@ func (p *Primer) Hold() (release func()) {
 	return func() { limit.Stop(); drop() }
 }
 
-// run takes the lock until nobody holds the Primer any more.
+// run writes until nobody holds the Primer any more.
 func (p *Primer) run() {
 	pause, waited := primeLatest, primeWaited
 	for {
 		began := time.Now()
-		err := p.take()
+		err := p.write()
 		if took := time.Since(began); took > waited {
 			waited = took
 			pause = min(max(took/2, primeSoonest), primeLatest)
@@ -91,30 +90,31 @@ func (p *Primer) run() {
 		} else {
 			time.Sleep(pause)
 		}
-		if p.over(err) {
+		if p.isOver(err) {
 			return
 		}
 	}
 }
 
-func (p *Primer) over(err error) bool {
+// isOver reports whether run ends: nobody holds the Primer, or the last write failed.
+func (p *Primer) isOver(err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.running = err == nil && p.holders > 0
 	return !p.running
 }
 
-// stayer moves this process to the cgroup that it is in.
-type stayer struct {
+// selfMover moves this process to the cgroup in which it is already.
+type selfMover struct {
 	host *Host
-	// known is a cgroup.procs file in which this process has been found. In a container the path of a cgroup
-	// can lead to another one.
+	// known is a cgroup.procs file in which this process has been found. It is looked for because in a container the
+	// path of a cgroup can lead to another cgroup.
 	known string
 }
 
-// stay moves this process. Nobody else moves a daemon that has started: if somebody did in this very
-// moment, stay would take that back.
-func (s *stayer) stay() error {
+// move moves this process. If somebody moved it to another cgroup in the same moment, move would take that back;
+// nobody moves a daemon that has started.
+func (s *selfMover) move() error {
 	text, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return err
@@ -130,7 +130,8 @@ func (s *stayer) stay() error {
 	return errors.Join(errs...)
 }
 
-func (s *stayer) join(procs string) error {
+// join writes this process to a cgroup.procs file that has the process already.
+func (s *selfMover) join(procs string) error {
 	f, err := os.OpenFile(procs, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -146,7 +147,7 @@ func (s *stayer) join(procs string) error {
 	return err
 }
 
-// lists says that there is a line with the number.
+// lists reports whether there is a line with the number.
 func lists(r io.Reader, pid int) bool {
 	want := strconv.Itoa(pid)
 	for s := bufio.NewScanner(r); s.Scan(); {
@@ -157,8 +158,8 @@ func lists(r io.Reader, pid int) bool {
 	return false
 }
 
-// own are the directories of the cgroups in /proc/<pid>/cgroup. Those without resource controllers
-// come first: nothing depends on being in them.
+// own lists the directories of the cgroups that a /proc/<pid>/cgroup names. Hierarchies without resource controllers come
+// first: no limit depends on being in them.
 func (h *Host) own(text string) []string {
 	dirs := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -180,7 +181,8 @@ func (h *Host) own(text string) []string {
 	return out
 }
 
-// mount is where a v1 controller, or "" for v2, is mounted; empty if it is not.
+// mount is the directory where a v1 controller is mounted, or for "" the v2 hierarchy. It is empty where that is not
+// mounted.
 func (h *Host) mount(controller string) string {
 	switch {
 	case controller != "":

@@ -21,7 +21,7 @@ func TestPrimer(t *testing.T) {
 	primer := func() *Primer {
 		began := time.Now()
 		taken = nil
-		return &Primer{take: func() error {
+		return &Primer{write: func() error {
 			taken = append(taken, time.Since(began))
 			if len(taken) == 1 {
 				time.Sleep(grace)
@@ -73,7 +73,7 @@ func TestPrimerPause(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var taken []time.Time
-				p := &Primer{take: func() error {
+				p := &Primer{write: func() error {
 					n := len(taken)
 					taken = append(taken, time.Now())
 					if n < len(c.waits) {
@@ -131,7 +131,7 @@ func TestJoin(t *testing.T) {
 		if err := os.WriteFile(procs, []byte(c.is), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		err := new(stayer).join(procs)
+		err := new(selfMover).join(procs)
 		if c.found != (err == nil) || !c.found && !errdefs.IsNotFound(err) {
 			t.Errorf("%q: %v", c.is, err)
 		}
@@ -154,7 +154,7 @@ func TestStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (&stayer{host: h}).stay(); errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EACCES) {
+	if err := (&selfMover{host: h}).move(); errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EACCES) {
 		t.Skip("needs cgroups that can be written to:", err)
 	} else if err != nil {
 		t.Fatal(err)
@@ -170,9 +170,9 @@ func BenchmarkStay(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := stayer{host: h}
+	s := selfMover{host: h}
 	for b.Loop() {
-		if err := s.stay(); err != nil {
+		if err := s.move(); err != nil {
 			b.Skip(err)
 		}
 	}

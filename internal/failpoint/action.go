@@ -87,8 +87,8 @@ func (e *InjectedError) Error() string { return "failpoint " + e.Point }
 // Unwrap gives the class.
 func (e *InjectedError) Unwrap() error { return errdefs.ErrInternal }
 
-// trap is an armed point.
-type trap struct {
+// armed is a point with an action that waits for the point to be hit.
+type armed struct {
 	point   string
 	action  Action
 	left    int           // guarded by Set.mu
@@ -97,7 +97,7 @@ type trap struct {
 	release chan struct{} // closed to end a Hang
 }
 
-func (t *trap) act(ctx context.Context) error {
+func (t *armed) act(ctx context.Context) error {
 	switch t.action.Kind {
 	case Kill:
 		_ = unix.Kill(unix.Getpid(), unix.SIGKILL)

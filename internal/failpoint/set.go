@@ -16,18 +16,18 @@ import (
 // POINT=ACTION, separated by semicolons.
 const Env = "BERTH_FAILPOINTS"
 
-// Set is the points of one daemon. A nil Set has none and is inert.
+// Set has the points of one daemon. A nil Set has no points and does nothing.
 type Set struct {
-	armed atomic.Pointer[map[string]*trap] // nil while nothing is armed
+	armed atomic.Pointer[map[string]*armed] // nil while nothing is armed
 
 	mu    sync.Mutex
 	known map[string]bool
-	last  map[string]*trap // the latest trap of each point, spent or not
+	last  map[string]*armed // how each point was armed last, spent or not
 }
 
 // New makes a set that knows these points; none is armed.
 func New(points []string) *Set {
-	s := &Set{known: map[string]bool{}, last: map[string]*trap{}}
+	s := &Set{known: map[string]bool{}, last: map[string]*armed{}}
 	for _, p := range points {
 		s.known[p] = true
 	}
@@ -37,7 +37,7 @@ func New(points []string) *Set {
 // Points lists the points, sorted.
 func (s *Set) Points() []string { return slices.Sorted(maps.Keys(s.known)) }
 
-// Armed says whether any point is armed, so that callers need not make up names.
+// Armed reports whether any point is armed, so that callers need not make up names.
 func (s *Set) Armed() bool { return s != nil && s.armed.Load() != nil }
 
 // Hit is called at a point. It returns nil unless the point is armed.
@@ -53,14 +53,14 @@ func (s *Set) Hit(ctx context.Context, point string) error {
 }
 
 // take counts a hit of an armed point.
-func (s *Set) take(point string) *trap {
+func (s *Set) take(point string) *armed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	traps := s.armed.Load()
-	if traps == nil {
+	points := s.armed.Load()
+	if points == nil {
 		return nil
 	}
-	t := (*traps)[point]
+	t := (*points)[point]
 	if t == nil {
 		return nil
 	}
@@ -81,27 +81,27 @@ func (s *Set) Arm(point string, a Action) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.let(point)
-	t := &trap{point: point, action: a, left: a.Times, hit: make(chan struct{}), release: make(chan struct{})}
+	s.releaseHang(point)
+	t := &armed{point: point, action: a, left: a.Times, hit: make(chan struct{}), release: make(chan struct{})}
 	s.last[point] = t
 	s.replace(point, t)
 	return nil
 }
 
-// Disarm disarms a point and lets go who hangs there.
+// Disarm disarms a point. Operations that hang at the point go on.
 func (s *Set) Disarm(point string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.let(point)
+	s.releaseHang(point)
 	s.replace(point, nil)
 }
 
-// DisarmAll disarms every point and lets go who hangs anywhere.
+// DisarmAll disarms every point. Operations that hang at a point go on.
 func (s *Set) DisarmAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for point := range s.last {
-		s.let(point)
+		s.releaseHang(point)
 	}
 	s.armed.Store(nil)
 }
@@ -134,12 +134,12 @@ type State struct {
 func (s *Set) States() map[string]State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	armed := s.armed.Load()
+	points := s.armed.Load()
 	out := make(map[string]State, len(s.known))
 	for point := range s.known {
 		var st State
-		if armed != nil && (*armed)[point] != nil {
-			st.Armed = (*armed)[point].action.String()
+		if points != nil && (*points)[point] != nil {
+			st.Armed = (*points)[point].action.String()
 		}
 		if t := s.last[point]; t != nil {
 			st.Hits = t.hits
@@ -167,8 +167,8 @@ func (s *Set) ArmAll(text string) error {
 	return nil
 }
 
-// let ends a Hang at a point. s.mu is held.
-func (s *Set) let(point string) {
+// releaseHang ends a Hang at a point. The caller holds s.mu.
+func (s *Set) releaseHang(point string) {
 	if t := s.last[point]; t != nil {
 		select {
 		case <-t.release:
@@ -178,9 +178,9 @@ func (s *Set) let(point string) {
 	}
 }
 
-// replace puts a trap, or with nil none, at a point. s.mu is held.
-func (s *Set) replace(point string, t *trap) {
-	next := map[string]*trap{}
+// replace arms a point, or with nil disarms it. The caller holds s.mu.
+func (s *Set) replace(point string, t *armed) {
+	next := map[string]*armed{}
 	if old := s.armed.Load(); old != nil {
 		maps.Copy(next, *old)
 	}
