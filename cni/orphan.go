@@ -37,7 +37,7 @@ func (m *Manager) endOrphans(ctx context.Context, podID string) {
 	}
 }
 
-// isPluginFor says that a process is a plugin that a daemon of this host started for the
+// isPluginFor reports whether a process is a plugin that a daemon of this host started for the
 // pod: by its environment and its command line, which is the path of a plugin.
 func (m *Manager) isPluginFor(pid int, podID string) bool {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))

@@ -45,7 +45,7 @@ type Input struct {
 	// FS is how Build looks at the host; nil means the real one.
 	FS HostFS
 
-	// podProcess says that the process is the pod's own, which is no container of the pod: what the pod's
+	// podProcess reports whether the process is the pod's own, which is no container of the pod: what the pod's
 	// annotations ask for its containers is not meant for it.
 	podProcess bool
 }

@@ -204,7 +204,7 @@ func pollOne(fd int, events int16) bool {
 	return n > 0
 }
 
-// pollNow tells whether the process of a pidfd has ended.
+// pollNow reports whether the process of a pidfd has ended.
 func pollNow(fd int) bool {
 	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 	return n > 0
@@ -221,7 +221,7 @@ func write(file, value string) error {
 	return err
 }
 
-// gone tells whether an error says that the cgroup does not exist (any more).
+// gone reports whether an error says that the cgroup does not exist (any more).
 func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV)
 }

@@ -131,7 +131,7 @@ func (p Paths) Dirs() []string {
 	return out
 }
 
-// isOwn tells whether parent is one that PodParent made up.
+// isOwn reports whether parent is one that PodParent made up.
 func isOwn(parent string) bool {
 	rest, cgroupfs := strings.CutPrefix(parent, "/"+ours+"/")
 	if cgroupfs {

@@ -14,7 +14,7 @@ type source struct {
 	volumes []Volume
 	// covered are paths below at whose content another volume has, and hides.
 	covered map[string]bool
-	// again says that the copy of another volume has the content too.
+	// again reports whether the copy of another volume has the content too.
 	again bool
 }
 

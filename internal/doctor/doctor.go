@@ -33,7 +33,7 @@ type Finding struct {
 	Name string `json:"name"`
 	// ID is the pod or container that it was for, as far as that can be told.
 	ID string `json:"id,omitempty"`
-	// Hangs says that it is an operation of berthd that has been under way for long: nothing to be removed.
+	// Hangs reports whether it is an operation of berthd that has been under way for long: nothing to be removed.
 	Hangs bool `json:"hangs,omitempty"`
 	// LeftAlone says why Fix does not touch it: it is where others have their things too, and nothing
 	// shows that Berth made it. Empty for what Fix removes.
@@ -69,7 +69,7 @@ type Doctor struct {
 	// Client is a containerd that runs; without one, its snapshots and leases are not
 	// looked at.
 	Client *containerd.Client
-	// Alone says that no other instance of Berth runs on this host: only then it can be
+	// Alone reports whether no other instance of Berth runs on this host: only then it can be
 	// told whose cgroups there are.
 	Alone bool
 	// Hanging asks the daemon what hangs; nil where none runs.
@@ -153,7 +153,7 @@ func (d *Doctor) hanging(ctx context.Context) (found []Finding) {
 	return found
 }
 
-// belongs says that an ID, or the beginning of one, is on record.
+// belongs reports whether an ID, or the beginning of one, is on record.
 func belongs(thing string, known map[string]bool) bool {
 	if len(thing) == 64 {
 		return known[thing]

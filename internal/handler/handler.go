@@ -37,11 +37,11 @@ type Handler struct {
 	Binary string
 	// Snapshotter of the handler's containers.
 	Snapshotter string
-	// Systemd says that cgroup paths are in systemd's form.
+	// Systemd reports whether cgroup paths are in systemd's form.
 	Systemd bool
 	// Spec is what the handler changes in OCI specs.
 	Spec ocispec.Runtime
-	// UserNamespaces says whether pods of the handler may have one.
+	// UserNamespaces reports whether pods of the handler may have one.
 	UserNamespaces bool
 	// Timeout bounds a single operation of the shim.
 	Timeout time.Duration
@@ -175,7 +175,7 @@ func binaryName(name string, hc config.Handler) string {
 	return name
 }
 
-// idmappable says whether everything that a pod with a user namespace mounts can be
+// idmappable reports whether everything that a pod with a user namespace mounts can be
 // mounted with mapped IDs.
 func idmappable(host *hostinfo.Info, dirs []string) bool {
 	for _, dir := range dirs {
@@ -283,7 +283,7 @@ func (h *Handler) TaskOptions(ioUID, ioGID uint32) any {
 	return nil
 }
 
-// takesRuncOptions says that a foreign shim is containerd's own for runc, by name or by
+// takesRuncOptions reports whether a foreign shim is containerd's own for runc, by name or by
 // path, or one that is said to take the same options.
 func (h *Handler) takesRuncOptions() bool {
 	return h.config.Shim == "io.containerd.runc.v2" || filepath.Base(h.config.Shim) == "containerd-shim-runc-v2" ||

@@ -18,7 +18,7 @@ type Options struct {
 	// LookPath finds a program; nil means exec.LookPath with the sbin
 	// directories added.
 	LookPath func(name string) (string, error)
-	// MountSetattr tells whether mount_setattr(2) exists; nil means to try it.
+	// MountSetattr reports whether mount_setattr(2) exists; nil means to try it.
 	MountSetattr func() bool
 }
 

@@ -287,13 +287,13 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// badUnified says that the kernel has no such cgroup file as a unified resource asks for, or
+// badUnified reports whether the kernel has no such cgroup file as a unified resource asks for, or
 // does not take its value. The runtimes have no code for that either.
 func badUnified(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "unable to set unified resource")
 }
 
-// refused says that the kernel does not take a value for a cgroup.
+// refused reports whether the kernel does not take a value for a cgroup.
 func refused(err error) bool {
 	return badUnified(err) || err != nil && (strings.Contains(err.Error(), unix.EINVAL.Error()) ||
 		strings.Contains(err.Error(), unix.ERANGE.Error())) // a processor beyond what the kernel was built for
@@ -324,7 +324,7 @@ func (s *Service) Reap(ctx context.Context, id string) error {
 	return s.Delete(ctx, id)
 }
 
-// gone says that the process or its task is not there any more. The runtimes have
+// gone reports whether the process or its task is not there any more. The runtimes have
 // no code for "the process has ended already", hence the texts.
 func gone(err error) bool {
 	return errdefs.IsNotFound(err) || strings.Contains(err.Error(), "process already finished") ||

@@ -34,7 +34,7 @@ type Tracing struct {
 	propagator propagation.TextMapPropagator
 }
 
-// Enabled tells whether the environment asks for spans.
+// Enabled reports whether the environment asks for spans.
 func Enabled() bool {
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
 		return false

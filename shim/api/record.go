@@ -36,12 +36,12 @@ type Record struct {
 	ExitedAt  time.Time `json:"exitedAt,omitzero"`
 	// ExitCode is meaningful in StateExited: the exit status, or 128 plus the signal.
 	ExitCode int32 `json:"exitCode"`
-	// OOMKilled says that Kubernetes' reason OOMKilled applies (see service.oomKilled).
+	// OOMKilled reports whether Kubernetes' reason OOMKilled applies (see service.oomKilled).
 	OOMKilled bool `json:"oomKilled,omitempty"`
 	// OOMKills counts the processes in the container's memory cgroup that the kernel killed for
 	// want of memory, read when init ended.
 	OOMKills uint64 `json:"oomKills,omitempty"`
-	// Deleted says that the task has been deleted in the shim (only the record is left).
+	// Deleted reports whether the task has been deleted in the shim (only the record is left).
 	Deleted bool `json:"deleted,omitempty"`
 	// LogPath is the log file of the container, empty when it has none.
 	LogPath string `json:"logPath,omitempty"`

@@ -65,7 +65,7 @@ func Parse(data string) Group {
 // below joins a path to dir; ".." in it leads no further up than to dir.
 func below(dir, path string) string { return filepath.Join(dir, filepath.Join("/", path)) }
 
-// alone says that there are no v1 controllers.
+// alone reports whether there are no v1 controllers.
 func (g Group) alone() bool { return g.Dirs["memory"] == "" && g.Dirs["pids"] == "" }
 
 // main is the hierarchy that processes are looked for in.

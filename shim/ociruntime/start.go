@@ -21,7 +21,7 @@ const (
 // initTimeout bounds the wait for an init that has nothing to do any more but to execute the user's program.
 const initTimeout = 30 * time.Second
 
-// isRunc says that the state of the container is runc's.
+// isRunc reports whether the state of the container is runc's.
 func (r *Runtime) isRunc() bool {
 	var st unix.Stat_t
 	return unix.Stat(filepath.Join(r.Root, r.ID, stateFile), &st) == nil

@@ -18,7 +18,7 @@ type creation struct {
 	abandoned bool          // abandon removes the bundle
 }
 
-// over says that Create has returned.
+// over reports whether Create has returned.
 func (n *creation) over() bool {
 	select {
 	case <-n.done:

@@ -75,7 +75,7 @@ func (c *container) inspect() {
 	c.shared = !leadsNamespace(c.pid)
 }
 
-// leadsNamespace says that the process is the first of its PID namespace, whose end is the end of all
+// leadsNamespace reports whether the process is the first of its PID namespace, whose end is the end of all
 // others in it.
 func leadsNamespace(pid int) bool {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
@@ -208,7 +208,7 @@ func (c *container) closePIDFD() {
 	}
 }
 
-// closed says that a channel which is only ever closed is.
+// closed reports whether a channel which is only ever closed is.
 func closed(ch <-chan struct{}) bool {
 	select {
 	case <-ch:

@@ -15,7 +15,7 @@ const (
 
 	typeRequest  = 1
 	typeResponse = 2
-	// flagRemoteClosed says that nothing else will be sent on the stream.
+	// flagRemoteClosed reports whether nothing else will be sent on the stream.
 	flagRemoteClosed = 1
 )
 

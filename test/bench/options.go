@@ -109,7 +109,7 @@ func (o *options) check() error {
 	return nil
 }
 
-// wants says that a measurement is to be run.
+// wants reports whether a measurement is to be run.
 func (o *options) wants(m measure.Measurement) bool {
 	if len(o.only) == 0 {
 		return !o.quick || m.Quick.Rounds > 0

@@ -16,7 +16,7 @@ type LogLine struct {
 	Time time.Time
 	// Stream is "stdout" or "stderr".
 	Stream string
-	// Partial says that the line goes on in the next entry of the stream (tag P).
+	// Partial reports whether the line goes on in the next entry of the stream (tag P).
 	Partial bool
 	Text    string
 }

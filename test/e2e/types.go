@@ -41,7 +41,7 @@ type Terminated struct {
 	Reason, Message  string
 }
 
-// Ready tells whether the pod's condition of that name is true.
+// Ready reports whether the pod's condition of that name is true.
 func (p *Pod) Ready() bool {
 	for _, c := range p.Status.Conditions {
 		if c.Type == "Ready" {

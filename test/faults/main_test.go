@@ -10,7 +10,7 @@ import (
 	"github.com/berth-run/berth/test/images"
 )
 
-// all says that the whole matrix and the long forms of the other tests are asked for.
+// all reports whether the whole matrix and the long forms of the other tests are asked for.
 func all() bool { return os.Getenv("BERTH_FAULTS") == "all" }
 
 // only is a part of the names of the failpoints to go through, for one who looks for a

@@ -181,7 +181,7 @@ func (w *world) breakAt(ctx context.Context, s scenario, point string, f fault) 
 	return w.loseContainerd(ctx, point, answer)
 }
 
-// wasHit says whether a point has been hit, with patience for what comes later.
+// wasHit reports whether a point has been hit, with patience for what comes later.
 func (w *world) wasHit(ctx context.Context, point string, later bool) bool {
 	patience := 300 * time.Millisecond
 	if later {

@@ -15,9 +15,9 @@ type scenario struct {
 	// call is the request; again is what a client does after it failed, the same request
 	// if nil.
 	call, again func(context.Context) error
-	// atStart says that the point is reached when the daemon starts.
+	// atStart reports whether the point is reached when the daemon starts.
 	atStart bool
-	// background says that the point is reached after the request was answered.
+	// background reports whether the point is reached after the request was answered.
 	background bool
 }
 

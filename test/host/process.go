@@ -36,7 +36,7 @@ func allProcesses() []process {
 	return all
 }
 
-// owns says that a process was started by the runtime: its directory is among the
+// owns reports whether a process was started by the runtime: its directory is among the
 // arguments, or the process is in it.
 func (scope Scope) owns(p process) bool {
 	if p.pid == os.Getpid() {

@@ -42,7 +42,7 @@ func rules(ctx context.Context, scope Scope, s Snapshot) error {
 	return nil
 }
 
-// mentioned says that a rule is about the scope's pods.
+// mentioned reports whether a rule is about the scope's pods.
 func (scope Scope) mentioned(rule string) bool {
 	if hasAny(rule, scope.Bridges) {
 		return true

@@ -85,7 +85,7 @@ func awaitGone(t *testing.T, pid int) {
 	})
 }
 
-// alive says whether a process exists.
+// alive reports whether a process exists.
 func alive(pid int) bool { return pid > 0 && unix.Kill(pid, 0) == nil }
 
 // listPods and listContainers are the IDs by state.

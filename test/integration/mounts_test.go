@@ -29,7 +29,7 @@ func mountTmpfs(t *testing.T, dir string) {
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 }
 
-// succeeds says whether a script does in the container.
+// succeeds reports whether a script does in the container.
 func succeeds(t *testing.T, c *daemon.Container, script string) bool {
 	t.Helper()
 	return c.ExecSync(t, "sh", "-c", script).GetExitCode() == 0

@@ -29,7 +29,7 @@ func (t *tokens) issue(scopes []string) string {
 	return token
 }
 
-// allow tells whether the token's scopes let it pull from the repository.
+// allow reports whether the token's scopes let it pull from the repository.
 func (t *tokens) allow(token, repository string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

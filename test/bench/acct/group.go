@@ -17,7 +17,7 @@ import (
 
 const mount = "/sys/fs/cgroup"
 
-// unified says that this host has cgroup v2 alone.
+// unified reports whether this host has cgroup v2 alone.
 func unified() bool {
 	_, err := os.Stat(filepath.Join(mount, "cgroup.controllers"))
 	return err == nil

@@ -33,7 +33,7 @@ type Measurement struct {
 	Full, Quick Plan
 	// Least is how many rounds there are when the run is late; 0 is one.
 	Least int
-	// Loaded says that it wants a number of idle pods at every side.
+	// Loaded reports whether it wants a number of idle pods at every side.
 	Loaded bool
 	Run    func(ctx context.Context, e *Env) error
 }
@@ -56,7 +56,7 @@ type Schedule struct {
 	End time.Time
 }
 
-// passed tells whether a moment that has been set has come.
+// passed reports whether a moment that has been set has come.
 func passed(moment time.Time) bool { return !moment.IsZero() && time.Now().After(moment) }
 
 // Env is what a measurement works with.

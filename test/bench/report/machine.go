@@ -16,7 +16,7 @@ import (
 type Machine struct {
 	CPUs  int    `json:"cpus"`
 	Model string `json:"model"`
-	// SHA says that the processors have instructions for SHA-256, which is much of what a pull takes.
+	// SHA reports whether the processors have instructions for SHA-256, which is much of what a pull takes.
 	SHA      bool              `json:"sha"`
 	Kernel   string            `json:"kernel"`
 	Memory   uint64            `json:"memory"`

@@ -21,7 +21,7 @@ type Metric struct {
 	Unit string `json:"unit"`
 	// Main is the statistic that ratios are of; p50 when empty.
 	Main stats.Statistic `json:"main"`
-	// More says that more is better.
+	// More reports whether more is better.
 	More bool `json:"more,omitempty"`
 	// Samples by the name of the side.
 	Samples map[string][]float64 `json:"samples"`
@@ -45,7 +45,7 @@ type Result struct {
 	Pods     int           `json:"pods"` // idle ones, where there were some
 	Metrics  []*Metric     `json:"metrics"`
 	Failures []*Failure    `json:"failures,omitempty"`
-	// Complete says that every measurement that was asked for got to its end. One at which a side
+	// Complete reports whether every measurement that was asked for got to its end. One at which a side
 	// failed does; that is among the Failures.
 	Complete bool `json:"complete"`
 

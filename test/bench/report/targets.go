@@ -87,7 +87,7 @@ type Verdict struct {
 	Ratio stats.Ratio
 }
 
-// Met says that the target is reached.
+// Met reports whether the target is reached.
 func (v Verdict) Met() bool {
 	if v.AtLeast {
 		return v.Ratio.Value >= v.Bound

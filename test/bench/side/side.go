@@ -60,7 +60,7 @@ type program struct {
 	args      []string
 }
 
-// Ours says that the benchmark starts and stops this runtime.
+// Ours reports whether the benchmark starts and stops this runtime.
 func (s *Side) Ours() bool { return s.adopted == nil }
 
 // LogDir is for the logs of the side's pods.

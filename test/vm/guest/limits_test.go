@@ -13,7 +13,7 @@ import (
 	"github.com/berth-run/berth/test/daemon"
 )
 
-// TestHost says that this is the machine it should be, and that berthd sees it.
+// TestHost reports whether this is the machine it should be, and that berthd sees it.
 func TestHost(t *testing.T) {
 	d := use(t)
 	var fs unix.Statfs_t

@@ -67,7 +67,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// ended says that a process is gone, or a zombie.
+// ended reports whether a process is gone, or a zombie.
 func ended(pid int) bool {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
