@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/invoke"
@@ -15,9 +17,9 @@ import (
 
 // deletePlugins runs DEL of a network's plugins, the last one first. A plugin that ran and failed ends it, as with
 // libcni's own function: what it holds may name what the plugins before it hold (a port's rule names the address),
-// which must not be given away before. A plugin that cannot be run is passed over, which libcni does not do: a
-// plugin that is gone for good would keep all others from giving back what they hold. Plugins whose ADD has not
-// begun, and those whose DEL is done, are left out.
+// which must not be given away before. A plugin that is gone is passed over, which libcni does not do: a
+// plugin that is gone for good would keep all others from giving back what they hold. The last attempt passes over
+// every plugin that fails. Plugins whose ADD has not begun, and plugins whose DEL is done, are left out.
 func (m *Manager) deletePlugins(ctx context.Context, t target, rt *libcni.RuntimeConf) error {
 	previous := m.previousResult(t.list, rt)
 	var errs []error
@@ -28,7 +30,7 @@ func (m *Manager) deletePlugins(ctx context.Context, t target, rt *libcni.Runtim
 		}
 		if err := m.deletePlugin(ctx, t.list, p, previous, rt); err != nil {
 			errs = append(errs, err)
-			if hasRun(err) {
+			if !t.last && !isGone(err) {
 				break
 			}
 			continue
@@ -42,10 +44,16 @@ func (m *Manager) deletePlugins(ctx context.Context, t target, rt *libcni.Runtim
 	return m.cni.DelNetworkList(ctx, &libcni.NetworkConfigList{Name: t.list.Name, CNIVersion: t.list.CNIVersion}, rt)
 }
 
-// hasRun reports whether err comes from a plugin that was found and started.
-func hasRun(err error) bool {
+// isGone reports whether err says that a plugin was not found or is no program, or that no configuration can be made
+// for it. A plugin that could not be started for another reason (the host had no process left, the binary was being
+// written) is not gone: it may hold something, and a later attempt may be able to start it.
+func isGone(err error) bool {
 	var e *PluginError
-	return errors.As(err, &e) && e.Stage != StageLookup && e.Stage != StageStart
+	if !errors.As(err, &e) || e.Stage == StageLookup {
+		return true
+	}
+	unusable := errors.Is(e, fs.ErrNotExist) || errors.Is(e, fs.ErrPermission) || errors.Is(e, syscall.ENOEXEC)
+	return e.Stage == StageStart && unusable
 }
 
 // previousResult is the result of ADD, which DEL gets since version 0.4.0 of the specification; nil without one.

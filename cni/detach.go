@@ -1,6 +1,7 @@
 package cni
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,22 +56,26 @@ type target struct {
 	list    *libcni.NetworkConfigList
 	args    [][2]string
 	caps    map[string]any
+	// last makes the DEL the last attempt: a plugin that fails does not keep the plugins before it from their DEL.
+	last bool
 }
 
 // detachLocked runs the DELs of all plugins, the last network first, going on after a failure.
 func (m *Manager) detachLocked(ctx context.Context, att Attachment, rec *record) error {
-	ns := att.NetNS
-	if ns == "" {
-		ns = rec.data.NetNS
-	}
 	var errs []error
 	for _, t := range slices.Backward(m.targets(att, rec)) {
-		rt := &libcni.RuntimeConf{ContainerID: att.PodID, NetNS: ns, IfName: t.network.IfName, Args: t.args, CapabilityArgs: t.caps}
-		if err := m.delete(m.run(ctx, t.network.Builtin, rec), t, rt); err != nil {
+		if err := m.delete(m.run(ctx, t.network.Builtin, rec), t, t.runtimeConf(att, rec)); err != nil {
 			errs = append(errs, fmt.Errorf("network %q: %w", t.network.Name, classify(err)))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// runtimeConf is the call's part of what the plugins get for their DEL.
+func (t target) runtimeConf(att Attachment, rec *record) *libcni.RuntimeConf {
+	return &libcni.RuntimeConf{
+		ContainerID: att.PodID, NetNS: cmp.Or(att.NetNS, rec.data.NetNS), IfName: t.network.IfName, Args: t.args, CapabilityArgs: t.caps,
+	}
 }
 
 // delete runs one DEL. A path that is no namespace (any more) must not reach the plugins: they

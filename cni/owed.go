@@ -73,9 +73,11 @@ func (m *Manager) recorded(podID string) (recordData, error) {
 	return rec, nil
 }
 
-// GiveUp forgets the attachments of a pod without their DEL: what its plugins hold outside of the pod's network
-// namespace stays for good, an address for instance. Addresses of the built-in network are given back. It
-// returns what the DEL would have undone.
+// GiveUp makes the last attempt of a pod's DEL, and forgets the attachment however the attempt ends. Each plugin whose
+// DEL is to be done is run, also behind a plugin that fails, so that an address goes back to its IPAM service when the
+// plugin for the host ports fails. What a plugin that failed holds outside of the pod's network namespace stays
+// for good; addresses of the built-in network are given back in any case. GiveUp returns the plugins whose DEL was not
+// done. It waits for plugins as Detach does: cancelling ctx does not interrupt them.
 func (m *Manager) GiveUp(ctx context.Context, podID string) (Debt, error) {
 	if err := validateID(podID); err != nil {
 		return Debt{}, err
@@ -86,9 +88,14 @@ func (m *Manager) GiveUp(ctx context.Context, podID string) (Debt, error) {
 	}
 	defer m.unlockPod(rec, true)
 	debt := Debt{Since: rec.data.Owed}
-	for _, t := range m.targets(Attachment{PodID: podID}, rec) {
+	att := Attachment{PodID: podID}
+	for _, t := range slices.Backward(m.targets(att, rec)) {
+		t.last = true
+		rt := t.runtimeConf(att, rec)
+		if err := m.delete(m.run(ctx, t.network.Builtin, rec), t, rt); err == nil {
+			continue
+		}
 		debt.Plugins = append(debt.Plugins, m.unfinished(*t.network)...)
-		rt := &libcni.RuntimeConf{ContainerID: podID, IfName: t.network.IfName}
 		// Without plugins libcni removes its cached result, and does nothing else.
 		_ = m.cni.DelNetworkList(ctx, &libcni.NetworkConfigList{Name: t.list.Name, CNIVersion: t.list.CNIVersion}, rt)
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -77,6 +79,80 @@ func TestPluginGoneForGood(t *testing.T) {
 	}
 	if err := h.manager().GC(context.Background(), nil); err != nil {
 		t.Errorf("GC after GiveUp: %v", err)
+	}
+}
+
+// TestGiveUpBehindAFailure: a plugin that fails keeps the plugins before it from their DEL, and all of them are owed. The
+// last attempt goes past it: the address goes back, and only what the failing plugin holds stays.
+func TestGiveUpBehindAFailure(t *testing.T) {
+	h := newHost(t)
+	h.fake("stubborn", `[ $CNI_COMMAND = DEL ] && exit 3; `+pass)
+	h.confWith("stubborn")
+	m := h.manager()
+	att := h.pod()
+	h.attach(m, att)
+	addresses := func() int {
+		ips, _ := filepath.Glob(h.dir + "/ipam/testnet/10.*")
+		return len(ips)
+	}
+	if err := m.Detach(context.Background(), att); err == nil || addresses() != 1 {
+		t.Fatalf("Detach: %v, with %d addresses left", err, addresses())
+	}
+	if owed, err := m.Debt(att.PodID); err != nil || !slices.Equal(owed.Plugins, []string{"testnet/bridge", "testnet/stubborn"}) {
+		t.Errorf("owed: %+v, %v", owed, err)
+	}
+	left, err := m.GiveUp(context.Background(), att.PodID)
+	if err != nil || !slices.Equal(left.Plugins, []string{"testnet/stubborn"}) {
+		t.Errorf("GiveUp: %+v, %v", left, err)
+	}
+	if n := addresses(); n != 0 {
+		t.Errorf("%d addresses are kept", n)
+	}
+	if _, err := m.Debt(att.PodID); !errdefs.IsNotFound(err) {
+		t.Errorf("a DEL is owed: %v", err)
+	}
+}
+
+// TestGiveUpOfAMendedPlugin: a plugin that works again at the last attempt gives back what it holds, and nothing stays.
+func TestGiveUpOfAMendedPlugin(t *testing.T) {
+	h := newHost(t)
+	h.fake("stubborn", `[ $CNI_COMMAND = DEL ] && exit 3; `+pass)
+	h.confWith("stubborn")
+	m := h.manager()
+	att := h.pod()
+	h.attach(m, att)
+	if err := m.Detach(context.Background(), att); err == nil {
+		t.Fatal("Detach succeeded")
+	}
+	undone := filepath.Join(h.dir, "undone")
+	h.fake("stubborn", `touch `+undone)
+	if left, err := m.GiveUp(context.Background(), att.PodID); err != nil || len(left.Plugins) != 0 {
+		t.Errorf("GiveUp: %+v, %v", left, err)
+	}
+	if _, err := os.Stat(undone); err != nil {
+		t.Errorf("the plugin was not run: %v", err)
+	}
+}
+
+// TestIsGone: only a plugin that no later attempt can start lets the DELs before it go on.
+func TestIsGone(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"not found":            {&PluginError{Stage: StageLookup, Err: errdefs.ErrFailedPrecondition}, true},
+		"no configuration":     {errors.New("configuration"), true},
+		"no program":           {&PluginError{Stage: StageStart, Err: syscall.ENOEXEC}, true},
+		"not executable":       {&PluginError{Stage: StageStart, Err: &os.PathError{Err: syscall.EACCES}}, true},
+		"removed meanwhile":    {&PluginError{Stage: StageStart, Err: &os.PathError{Err: syscall.ENOENT}}, true},
+		"no process left":      {&PluginError{Stage: StageStart, Err: syscall.EAGAIN}, false},
+		"being written":        {&PluginError{Stage: StageStart, Err: syscall.ETXTBSY}, false},
+		"failed":               {&PluginError{Stage: StageRunning, Err: errors.New("exit status 3")}, false},
+		"missed a file it had": {&PluginError{Stage: StageRunning, Err: os.ErrNotExist}, false},
+	} {
+		if got := isGone(tc.err); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 

@@ -28,9 +28,9 @@ type CNI struct {
 	GCInterval Duration `toml:"gc_interval"`
 	// Longest pause between two attempts of a DEL that keeps failing.
 	DelRetryMax Duration `toml:"del_retry_max"`
-	// After how long a DEL that keeps failing is given up; 0 is never. What its plugins hold outside of the pod stays
-	// then, an address of an IPAM service for instance; addresses of the built-in network are given back. `berthd cni
-	// give-up` does it at once.
+	// After how long a DEL that keeps failing is given up; 0 is never. All plugins that are left are then run a last
+	// time. What a plugin that fails again holds outside of the pod stays; addresses of the built-in network are given
+	// back. `berthd cni give-up` does it at once.
 	DelGiveUp Duration `toml:"del_give_up"`
 	// Which of a pod's addresses is its primary one: "cni" (the first that the
 	// plugins gave), "ipv4" or "ipv6".

@@ -45,8 +45,8 @@ func (m *Manager) OwedDetaches() []OwedDetach {
 // OwesDetach reports whether a CNI DEL is owed for the pod.
 func (m *Manager) OwesDetach(podID string) bool { return m.queue.Owes(podID) }
 
-// GiveUpDetach ends the retries of a pod's CNI DEL, and forgets the attachment. It returns what the DEL would have
-// undone, which stays. NotFound when no DEL is owed for the pod.
+// GiveUpDetach tries a pod's CNI DEL a last time, and forgets the attachment. It returns the plugins whose DEL was not
+// done; what they hold stays. NotFound when no DEL is owed for the pod.
 func (m *Manager) GiveUpDetach(ctx context.Context, podID string) (cni.Debt, error) {
 	if !m.queue.Owes(podID) {
 		return cni.Debt{}, fmt.Errorf("no CNI DEL is owed for pod %s; berthd cni owed lists those that are: %w", podID, errdefs.ErrNotFound)

@@ -27,8 +27,9 @@ const cniHelp = `When a CNI plugin fails to take back what it gave a pod (DEL), 
 until it succeeds or cni.del_give_up is over. The commands talk to the daemon that runs; an instance that was moved
 wants the same --config and --state.`
 
-// cniTimeout bounds one of the commands.
-const cniTimeout = 2 * time.Minute
+// cniTimeout bounds one of the commands. Giving up runs plugins once more, each for up to cni.del_timeout; the daemon
+// finishes this also when the command has ended.
+const cniTimeout = 10 * time.Minute
 
 func newCNICommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
@@ -50,7 +51,7 @@ func newCNICommand(o *options) *cobra.Command {
 	}
 	giveUp := &cobra.Command{
 		Use:   "give-up POD",
-		Short: "End the retries of a pod's CNI DEL, by the pod's ID; what its plugins hold stays",
+		Short: "Try a pod's CNI DEL a last time, by the pod's ID; what plugins that fail hold stays",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usageError{fmt.Errorf("%s takes the ID of one pod; berthd cni owed lists them", cmd.CommandPath())}
@@ -62,12 +63,20 @@ func newCNICommand(o *options) *cobra.Command {
 			if err := askDaemon(cmd.Context(), o, http.MethodPost, "/cni/give-up?pod="+url.QueryEscape(args[0]), &debt); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "given up; what these plugins hold for the pod outside of its network namespace stays: %s\n", strings.Join(debt.Plugins, ", "))
-			return err
+			return printGivenUp(cmd.OutOrStdout(), debt)
 		},
 	}
 	cmd.AddCommand(owed, giveUp)
 	return cmd
+}
+
+func printGivenUp(w io.Writer, left cni.Debt) error {
+	if len(left.Plugins) == 0 {
+		_, err := fmt.Fprintln(w, "the last attempt succeeded; nothing stays")
+		return err
+	}
+	_, err := fmt.Fprintf(w, "given up; what these plugins hold for the pod outside of its network namespace stays: %s\n", strings.Join(left.Plugins, ", "))
+	return err
 }
 
 func printOwed(w io.Writer, list []sandbox.OwedDetach) error {
