@@ -16,7 +16,7 @@ import (
 type Debt struct {
 	// Since is when a DEL failed for the first time, also in an earlier daemon.
 	Since time.Time `json:"since"`
-	// Plugins are those whose DEL is to be done, as NETWORK/PLUGIN.
+	// Plugins are the plugins whose DEL is to be done, as NETWORK/PLUGIN.
 	Plugins []string `json:"plugins"`
 }
 

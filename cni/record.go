@@ -55,7 +55,7 @@ type recordNetwork struct {
 	// Begun is how many plugins of the list, from its first one, have been run with ADD. Records of
 	// earlier builds do not have it: then all of them may have been.
 	Begun *int `json:",omitempty"`
-	// Undone are the indexes of plugins whose DEL is done while that of another one is owed.
+	// Undone are the indexes of plugins whose DEL is done while the DEL of another plugin is owed.
 	Undone []int `json:",omitempty"`
 }
 

@@ -47,8 +47,8 @@ const (
 // verify checks the databases of the embedded containerd before it opens them, and puts
 // aside what is damaged, so that the daemon starts without it rather than not at all.
 //
-// containerd's own database is of no use without those of the snapshotters, whose layers
-// it refers to, so it goes with each of them.
+// containerd's own database refers to layers in the databases of the snapshotters. It is of no use
+// without one of them, so it is put aside with each of them.
 func verify(ctx context.Context, o Options) ([]Quarantined, error) {
 	if len(o.Check) == 0 {
 		return nil, nil

@@ -28,7 +28,7 @@ type LaunchSpec struct {
 	Namespace string
 	// StateDir is berthd's state directory. <StateDir>/pods/<PodID> must exist.
 	StateDir string
-	// ContainerdAddress is the path of containerd's gRPC socket, TTRPCAddress that of its TTRPC
+	// ContainerdAddress is the path of containerd's gRPC socket, TTRPCAddress the path of its TTRPC
 	// socket, to which task events are published. An empty TTRPCAddress publishes none.
 	ContainerdAddress string
 	TTRPCAddress      string

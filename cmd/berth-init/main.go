@@ -21,7 +21,7 @@ import (
 
 func main() {
 	// Not dumpable: the kernel then gives its memory, environment, root and descriptors only to
-	// those who have CAP_SYS_PTRACE where the program was started from.
+	// processes with CAP_SYS_PTRACE in the user namespace where the program was started.
 	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_DUMPABLE, 0, 0)
 	// A few kilobytes are allocated, all of them here: collecting would only wake up.
 	debug.SetGCPercent(-1)

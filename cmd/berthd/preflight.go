@@ -132,8 +132,8 @@ func (p *preflight) programs() {
 	}
 }
 
-// handlers looks for the files of the handlers. The daemon starts without those of a handler that is
-// not the default one, and refuses its pods.
+// handlers looks for the files of the handlers. Without the files of the default handler the daemon does not
+// start; without the files of another handler it starts, and refuses the pods of that handler.
 func (p *preflight) handlers() {
 	r := p.config.Runtime
 	for _, name := range p.handlerNames() {

@@ -48,7 +48,7 @@ func (c *commands) AttachContainer(ctx context.Context, _, _, id string,
 }
 
 // streams leaves out what the request did not ask for. The library's WebSocket gives a stdin
-// that is at its end instead, which would close that of a container with stdinOnce.
+// that is at its end instead, and with stdinOnce this end would close the container's stdin.
 func (c *commands) streams(in io.Reader, out, errOut io.WriteCloser, tty bool, resize <-chan remotecommand.TerminalSize) IO {
 	s := IO{TTY: tty, Resize: resize}
 	if c.opts.Stdin {

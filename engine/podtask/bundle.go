@@ -104,8 +104,8 @@ func (b bundle) read() (record, error) {
 	return r, nil
 }
 
-// parseRecord reads a record. What is none is errdefs.ErrNotFound, since a daemon that was killed while it wrote leaves
-// such; a record of a newer version is errdefs.ErrNotImplemented. Fuzzed.
+// parseRecord reads a record. A text that is no record is errdefs.ErrNotFound, since a daemon that was killed while it
+// wrote leaves half a record; a record of a newer version is errdefs.ErrNotImplemented. Fuzzed.
 func parseRecord(text []byte) (record, error) {
 	var r record
 	if err := json.Unmarshal(text, &r); err != nil {

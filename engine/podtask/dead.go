@@ -69,7 +69,7 @@ func (r *Runtime) cleanUp(ctx context.Context, k *known) (*taskapi.DeleteRespons
 	return &resp, proto.Unmarshal(out.Bytes(), &resp)
 }
 
-// publish sends the exit and the removal of the task to those who listen to containerd's events. The shim, which
+// publish sends the exit and the removal of the task to the listeners of containerd's events. The shim, which
 // sends these events otherwise, is gone.
 func (r *Runtime) publish(ctx context.Context, k *known, exit *runtime.Exit) {
 	at := timestamppb.New(exit.Timestamp)

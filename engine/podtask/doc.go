@@ -6,9 +6,9 @@
 // pod's berth-shim needs none of that: it serves all containers of its pod at one known
 // socket, and cleans up itself. So a [Runtime] stands in front of containerd's task
 // manager. A task that is created with the address of a pod's shim is its own: for each
-// call it connects, asks, and hangs up. All others, those of foreign runtime handlers
-// and of `ctr run`, are the task manager's as ever. The task service, and with it
-// `ctr tasks`, sees both.
+// call it connects, asks, and hangs up. All other tasks, made by foreign runtime handlers
+// and by `ctr run`, belong to the task manager. The task service, and with it `ctr tasks`,
+// sees both.
 //
 // What a later daemon needs to find a task is in its bundle, which is below
 // <state>/containerd/berth.tasks on tmpfs, and is made before the shim is told of it.

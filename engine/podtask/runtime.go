@@ -43,9 +43,9 @@ type known struct {
 	bundle        bundle
 	// turn is held by who creates or deletes the task.
 	turn chan struct{}
-	// created tells that there was a task, whose end somebody wants to hear of.
+	// created reports whether there was a task, whose end somebody wants to hear of.
 	created bool
-	// gone tells that there is none any more.
+	// gone reports whether the task has gone since.
 	gone bool
 }
 
@@ -93,7 +93,7 @@ func New(ctx context.Context, o Options) *Runtime {
 	return r
 }
 
-// ID of the runtime, which is that of the one it stands in front of.
+// ID is the ID of containerd's task manager, which the runtime stands in front of.
 func (r *Runtime) ID() string { return r.o.Others.ID() }
 
 // PluginInfo tells of a runtime, where the one that this stands in front of can.

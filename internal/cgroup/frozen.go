@@ -42,9 +42,9 @@ func (h *Host) ThawCommand(dir string) string {
 	return "echo " + thawed + " >" + filepath.Join(dir, file)
 }
 
-// Thaw lets the processes of a container's cgroup go on, and those of cgroups that the container made below it, and
-// its pod's cgroup, which holds it: on cgroup v1 a frozen process dies of no signal, and nowhere does it act on one.
-// Cgroups further up are not thawed, they hold other pods.
+// Thaw lets the processes of a container's cgroup go on, also in cgroups that the container made below it, and thaws
+// its pod's cgroup, which would hold them frozen. On cgroup v1 no signal ends a frozen process; on cgroup v2 SIGKILL
+// alone does. Cgroups further up are not thawed, because they hold other pods.
 func (h *Host) Thaw(paths Paths) {
 	dir, file, thawed := h.freezer(paths)
 	if dir == "" {

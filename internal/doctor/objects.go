@@ -65,7 +65,7 @@ func marked(labels map[string]string) bool {
 	return false
 }
 
-// namespaces are those of other clients of Berth's containerd, to say that nothing in them is touched.
+// namespaces lists the namespaces of other clients of Berth's containerd, to say that nothing in them is touched.
 func (d *Doctor) namespaces(ctx context.Context) ([]Finding, error) {
 	if d.Client == nil {
 		return nil, nil

@@ -13,8 +13,8 @@ const foreign = "it is below berthd's directory, but not where berthd has pods a
 // tasks is where containerd has the bundles of tasks, below its root and its state directory.
 const tasks = "io.containerd.runtime.v2.task"
 
-// own are the directories below which everything is Berth's: those of pods and containers, and the
-// bundles of its own namespace in its containerd. Other namespaces are other clients'.
+// own lists the directories below which everything is Berth's: the directories of pods and containers, and
+// the bundles of its own namespace in its containerd. Other namespaces belong to other clients.
 func (d *Doctor) own() []string {
 	return []string{
 		d.Paths.Pods(), d.Paths.Containers(), d.Paths.ContainerData(), d.Paths.FIFOs(), d.Paths.Shims(), d.Paths.ForeignShims(),

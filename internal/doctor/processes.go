@@ -80,7 +80,7 @@ func kill(ctx context.Context, pid int, owner string) error {
 	return ctx.Err()
 }
 
-// cgroups are those of pods and containers below Berth's own parent.
+// cgroups lists the cgroups of pods and containers below Berth's own parent.
 func (d *Doctor) cgroups(context.Context) ([]Finding, error) {
 	if !d.Alone {
 		return nil, nil

@@ -29,7 +29,7 @@ type Call struct {
 	err     error
 }
 
-// SetStage names what the call is doing now, for those who give up waiting.
+// SetStage names what the call is doing now, for the error of a caller that gives up waiting.
 func (c *Call) SetStage(stage string) { c.stage.Store(&stage) }
 
 // Stage is what the call is doing, "" before anybody said so.
@@ -56,11 +56,10 @@ type Group struct {
 }
 
 // Do runs fn for key, or joins the call that runs for it, and returns its
-// result. fn's context keeps ctx's values but not its end. A call whose ctx has ended
-// already begins nothing: its caller may have gone on, and what it asked for then may be
-// undone again by now. When ctx ends later,
-// the error is context.DeadlineExceeded (or Canceled), says what the
-// call is doing and for how long, and the work goes on.
+// result. fn's context keeps ctx's values but not its end. A call whose ctx has already ended
+// begins nothing: its caller may have gone on, and may have undone what the request asks for.
+// When ctx ends later, the error is context.DeadlineExceeded (or Canceled) and says what the
+// call is doing and for how long; the work goes on.
 func (g *Group) Do(ctx context.Context, key, what string, fn func(context.Context, *Call) (string, error)) (string, error) {
 	g.mu.Lock()
 	c, running := g.calls[key]

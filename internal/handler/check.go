@@ -15,8 +15,9 @@ import (
 )
 
 // Check looks whether the files that a handler names are there, without running or changing
-// anything. Of a foreign shim that is known by name alone an external containerd may know more than
-// berthd: it has a PATH of its own. embedded says that there is none.
+// anything. A foreign shim that is known by name alone is looked for only where containerd is embedded: an
+// external containerd has a PATH of its own, and may find what berthd does not. embedded reports whether
+// containerd is embedded.
 func Check(name string, hc config.Handler, find *companions.Finder, embedded bool) error {
 	if hc.BaseSpec != "" {
 		if _, err := readBaseSpec(hc.BaseSpec); err != nil {

@@ -274,8 +274,8 @@ func (h *Handler) Options(ioUID, ioGID uint32) any {
 	return &runtimeoptions.Options{TypeUrl: typeURL, ConfigPath: o.ConfigPath, ConfigBody: []byte(o.ConfigBody)}
 }
 
-// TaskOptions is the options message of a create request, nil where there is none: containerd takes
-// runc's options there only, and gives a shim those of the container's record instead.
+// TaskOptions is the options message of a create request, nil where the message would
+// not be runc's: containerd takes no others there, and gives the shim the options of the container's record.
 func (h *Handler) TaskOptions(ioUID, ioGID uint32) any {
 	if o, ok := h.Options(ioUID, ioGID).(*options.Options); ok {
 		return o

@@ -40,7 +40,8 @@ func (s *State[R]) Change(fn func(r *R)) {
 }
 
 // Save writes the record as it is after change to the database, and then changes it in memory. After an error it is
-// unchanged in memory. change is called twice and has to do the same each time.
+// unchanged in memory. change is called twice and has to do the same each time. It replaces maps and slices of the record
+// and does not write into them, because readers share them.
 func (s *State[R]) Save(ctx context.Context, write func(context.Context, *R) error, change func(*R)) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()

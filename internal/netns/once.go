@@ -15,7 +15,7 @@ const (
 	mqueue Kind = "mqueue"
 )
 
-// setUpOnce sees to what there is once for a namespace, whatever the containers of the pod do first.
+// setUpOnce mounts and sets what a namespace has once for all containers of the pod, before the first of them runs.
 // The calling thread is in the namespaces.
 func setUpOnce(spec Spec) error {
 	if spec.Net {

@@ -14,8 +14,8 @@ import (
 // othersMay are the permission bits of all but the owner.
 const othersMay = 0o077
 
-// Directory makes a directory with its parents, mode 0700. One that exists and lets others in, as
-// those of older versions do, no longer does.
+// Directory makes a directory with its parents, mode 0700. It takes the permissions of others away from a
+// directory that exists.
 func Directory(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return fmt.Errorf("make a directory for root alone: %w", err)

@@ -10,7 +10,7 @@ const MaxSocketPath = 107
 
 const (
 	// longestOfShim is the longest socket below the state directory that the shim of a pod makes:
-	// that of a terminal, for which go-runc makes a directory below the shim's TMPDIR.
+	// the socket of a terminal, for which go-runc makes a directory below the shim's TMPDIR.
 	longestOfShim = "/s/0123456789abcdef0123456789abcdef.tmp/pty4294967295/pty.sock"
 	// maxForeign is the longest directory in bytes that containerd takes for the sockets of the
 	// shims that it starts (socket_dir of its plugin io.containerd.shim.v1.manager).

@@ -110,7 +110,7 @@ func newPropagator() (propagation.TextMapPropagator, error) {
 	return propagation.NewCompositeTextMapPropagator(all...), nil
 }
 
-// ServerOptions make a gRPC server give each call a span, which continues that of its client.
+// ServerOptions make a gRPC server give each call a span, which continues its client's span.
 func (t *Tracing) ServerOptions() []grpc.ServerOption {
 	if t == nil {
 		return nil

@@ -14,13 +14,13 @@ import (
 // Patience is how long an operation may be under way before it is said to hang. The work of one takes a tenth of a second.
 const Patience = 10 * time.Second
 
-// Operation is one that hangs. Its callers may have left long ago.
+// Operation is an operation that hangs. Its callers may have left long ago.
 type Operation struct {
-	// Name is the RPC, or for what no RPC asked for another word: "ContainerExit".
+	// Name is the RPC, or another word for work that no RPC asked for: "ContainerExit".
 	Name string `json:"operation"`
 	// Object is the pod or container, in words.
 	Object string `json:"object"`
-	// ID is that of the pod or container, as far as it has one yet.
+	// ID is the ID of the pod or container, empty while the object has none.
 	ID string `json:"id,omitempty"`
 	// Stage is the step that the operation is in, as in berth_stage_duration_seconds.
 	Stage string `json:"stage,omitempty"`
@@ -45,7 +45,7 @@ func (o Operation) String() string {
 	return line
 }
 
-// Hanging are the operations of the groups that have been under way for longer than [Patience], oldest first. A stop
+// Hanging lists the operations of the groups that have been under way for longer than [Patience], oldest first. A stop
 // that gives a container its grace does not hang, nor does a command in a container. It answers from memory.
 func Hanging(groups ...*flight.Group) []Operation {
 	out := []Operation{}

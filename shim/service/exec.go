@@ -46,7 +46,7 @@ func (c *container) execution(id string) (*execution, error) {
 	return nil, fmt.Errorf("no exec %q in container %s: %w", id, c.id, errdefs.ErrNotFound)
 }
 
-// runningExecs are those whose process has not ended.
+// runningExecs lists the execs whose process has not ended.
 func (c *container) runningExecs() (out []*execution) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 // OptionsURL is the type of Options in an Any.
 const OptionsURL = "containerd.runc.v1.Options"
 
-// Options are those of containerd's runc shim, containerd.runc.v1.Options. The JSON form is what
+// Options are the options of containerd's runc shim, containerd.runc.v1.Options. The JSON form is what
 // that shim keeps as options.json in a bundle.
 type Options struct {
 	NoPivotRoot   bool   `json:"no_pivot_root,omitempty"`
