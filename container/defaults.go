@@ -29,7 +29,7 @@ func LoadBlockIO(file string) error {
 		return nil
 	}
 	if err := blockio.SetConfigFromFile(file, true); err != nil {
-		return fmt.Errorf("container.block_io_config_file %s: %w", file, err)
+		return fmt.Errorf("block-IO classes: %w", err)
 	}
 	return nil
 }

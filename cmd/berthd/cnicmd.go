@@ -27,9 +27,13 @@ const cniHelp = `When a CNI plugin fails to take back what it gave a pod (DEL), 
 until it succeeds or cni.del_give_up is over. The commands talk to the daemon that runs; an instance that was moved
 wants the same --config and --state.`
 
-// cniTimeout bounds one of the commands. Giving up runs plugins once more, each for up to cni.del_timeout; the daemon
-// finishes this also when the command has ended.
-const cniTimeout = 10 * time.Minute
+const (
+	// owedTimeout bounds the wait for the list of owed DELs, which comes from memory and small files.
+	owedTimeout = time.Minute
+	// giveUpTimeout bounds the wait for a last attempt, which runs plugins, each for up to cni.del_timeout. The daemon
+	// finishes the attempt also when the command has ended.
+	giveUpTimeout = 10 * time.Minute
+)
 
 func newCNICommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
@@ -42,8 +46,10 @@ func newCNICommand(o *options) *cobra.Command {
 		Use:   "owed",
 		Short: "List pods whose CNI DEL failed and is retried",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), owedTimeout)
+			defer cancel()
 			var list []sandbox.OwedDetach
-			if err := askDaemon(cmd.Context(), o, http.MethodGet, "/cni/owed", &list); err != nil {
+			if err := askDaemon(ctx, o, http.MethodGet, "/cni/owed", &list); err != nil {
 				return err
 			}
 			return printOwed(cmd.OutOrStdout(), list)
@@ -59,8 +65,10 @@ func newCNICommand(o *options) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), giveUpTimeout)
+			defer cancel()
 			var debt cni.Debt
-			if err := askDaemon(cmd.Context(), o, http.MethodPost, "/cni/give-up?pod="+url.QueryEscape(args[0]), &debt); err != nil {
+			if err := askDaemon(ctx, o, http.MethodPost, "/cni/give-up?pod="+url.QueryEscape(args[0]), &debt); err != nil {
 				return err
 			}
 			return printGivenUp(cmd.OutOrStdout(), debt)
@@ -99,8 +107,6 @@ func askDaemon(ctx context.Context, o *options, method, target string, into any)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, cniTimeout)
-	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, "http://berthd"+target, nil)
 	if err != nil {
 		return err
