@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 
 	"github.com/berth-run/berth/internal/budget"
 )
 
 // encodeInfo makes the info of a verbose answer: a JSON object under each name. crictl decodes JSON objects and prints
 // every other value as text. So a list becomes an object with the one key "items", and a single value becomes an
-// object with the one key "value".
+// object with the one key "value". An empty list has no items, whether or not its slice is nil.
 func encodeInfo(values map[string]any) (map[string]string, error) {
 	out := make(map[string]string, len(values))
 	for name, value := range values {
@@ -21,6 +22,8 @@ func encodeInfo(values map[string]any) (map[string]string, error) {
 		switch {
 		case bytes.HasPrefix(raw, []byte("{")):
 			out[name] = string(raw)
+		case reflect.ValueOf(value).Kind() == reflect.Slice && string(raw) == "null":
+			out[name] = `{"items":[]}`
 		case bytes.HasPrefix(raw, []byte("[")):
 			out[name] = `{"items":` + string(raw) + `}`
 		default:

@@ -11,7 +11,7 @@ import (
 func TestEncodeInfo(t *testing.T) {
 	got, err := encodeInfo(map[string]any{
 		"object": map[string]any{"a": 1}, "list": []string{"x"}, "text": `say "x"`, "number": 7, "none": nil,
-		"raw": json.RawMessage(`[1]`),
+		"raw": json.RawMessage(`[1]`), "empty": []string{}, "nil": []string(nil),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -19,6 +19,7 @@ func TestEncodeInfo(t *testing.T) {
 	want := map[string]string{
 		"object": `{"a":1}`, "list": `{"items":["x"]}`, "text": `{"value":"say \"x\""}`, "number": `{"value":7}`,
 		"none": `{"value":null}`, "raw": `{"items":[1]}`,
+		"empty": `{"items":[]}`, "nil": `{"items":[]}`,
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)

@@ -119,9 +119,9 @@ func damage(e *engine.Engine) string {
 	return strings.Join(lines, "; ")
 }
 
-// hanging are the operations on pods and containers that have been under way for long.
+// hanging lists the operations on pods and containers that have been under way for long.
 func (d *daemon) hanging() []underway.Operation {
-	return slices.Concat([]underway.Operation{}, d.pods.Hanging(), d.containers.Hanging())
+	return slices.Concat(d.pods.Hanging(), d.containers.Hanging())
 }
 
 // info is what a verbose Status tells beyond the conditions.
