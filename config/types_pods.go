@@ -107,7 +107,8 @@ type Pod struct {
 	OperationTimeout Duration `toml:"operation_timeout"`
 	// Size of a pod's /dev/shm in bytes.
 	ShmSize int64 `toml:"shm_size"`
-	// How long berthd waits at its own end for calls that are under way.
+	// How long berthd waits at its own end for calls that are under way, and then once more for work whose callers have
+	// left.
 	DrainTimeout Duration `toml:"drain_timeout"`
 }
 

@@ -22,6 +22,30 @@ func notifyReady(status string) {
 	notify(message)
 }
 
+const (
+	// startPause is the time between two requests for more time to start. It is shorter than any useful
+	// TimeoutStartSec=.
+	startPause = 20 * time.Second
+	// startBound is the longest time that a start asks for. Recovery waits for CNI plugins that an earlier daemon left
+	// and runs their DEL, each for up to cni.del_timeout.
+	startBound = 15 * time.Minute
+)
+
+// extendStart asks systemd for more time to start, each pause again, until ctx ends. A daemon that systemd ends in the
+// middle of recovery would begin it again from the start, and never serve.
+func extendStart(ctx context.Context, pause time.Duration) {
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d\nSTATUS=taking up what runs on this node", (3 * pause).Microseconds()))
+		}
+	}
+}
+
 // notifyStopping says that a clean end has begun.
 func notifyStopping() { notify(systemd.SdNotifyStopping) }
 

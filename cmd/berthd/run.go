@@ -30,7 +30,7 @@ func run(ctx context.Context, c *config.Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	if err := d.recover(ctx); err != nil {
+	if err := recoverInTime(ctx, d); err != nil {
 		return err
 	}
 	if err := d.openServers(); err != nil {
@@ -62,6 +62,14 @@ func run(ctx context.Context, c *config.Config) (err error) {
 	<-ctx.Done()
 	group.Go(func() error { return d.stop(server) })
 	return group.Wait()
+}
+
+// recoverInTime lets the daemon take up what earlier daemons left, and keeps systemd from ending it meanwhile.
+func recoverInTime(ctx context.Context, d *daemon) error {
+	starting, recovered := context.WithTimeout(ctx, startBound)
+	defer recovered()
+	go extendStart(starting, startPause)
+	return d.recover(ctx)
 }
 
 // listen makes the CRI socket, for root alone. What a former daemon left at its
