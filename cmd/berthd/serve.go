@@ -18,9 +18,13 @@ import (
 	"github.com/berth-run/berth/config"
 )
 
-// stopMargin is how long the daemon may take to stop beyond pod.drain_timeout,
-// before it is ended with a dump of what it waits for.
+// stopMargin is how long the daemon may take to stop beyond the waits for calls and for work, before it is ended
+// with a dump of what it waits for.
 const stopMargin = 20 * time.Second
+
+// stopBound is the longest that a stop may take. The servers wait for calls for pod.drain_timeout, and the
+// managers of pods and containers then wait as long for work whose callers have left.
+func stopBound(c *config.Config) time.Duration { return 2*c.Pod.DrainTimeout.Duration + stopMargin }
 
 // gcPercent is by how much the heap may grow before garbage is collected. The daemon's own
 // memory is what a node cannot give to pods, and it has far less to do than they have; with
@@ -75,7 +79,7 @@ func serveWith(o *options, c *config.Config, logs *logging) error {
 	signal.Ignore(unix.SIGPIPE)
 	defer signal.Stop(signals)
 	r := &reloader{options: o, logs: logs, current: c}
-	go handleSignals(signals, stop, c.Pod.DrainTimeout.Duration+stopMargin, r.reload, c.Log.Format)
+	go handleSignals(signals, stop, stopBound(c), r.reload, c.Log.Format)
 	return run(ctx, c)
 }
 

@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/berth-run/berth/config"
 )
 
 // unitSettings reads the directives of the unit that make install installs.
@@ -66,5 +69,16 @@ func TestUnitRestarts(t *testing.T) {
 	dead.Env = append(os.Environ(), "BERTH_PANICS=1")
 	if _, err := dead.CombinedOutput(); err == nil || dead.ProcessState.ExitCode() == exitUsage {
 		t.Errorf("a panic ends with %d, which systemd would take for a mistake in the configuration", dead.ProcessState.ExitCode())
+	}
+}
+
+// TestUnitWaitsForTheStop: systemd kills no daemon that would end itself, with a dump of what hangs, a little later.
+func TestUnitWaitsForTheStop(t *testing.T) {
+	seconds, err := strconv.Atoi(unitSettings(t)["TimeoutStopSec"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bound := stopBound(config.Default()); time.Duration(seconds)*time.Second <= bound {
+		t.Errorf("systemd waits for %d s, and berthd may take %s to stop", seconds, bound)
 	}
 }
