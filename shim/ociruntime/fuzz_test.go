@@ -1,9 +1,9 @@
 package ociruntime
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -15,6 +15,7 @@ func FuzzState(f *testing.F) {
 	for _, s := range []string{
 		`{}`, `null`, `[]`, `{"cgroup_paths":{"":"/sys/fs/cgroup/a"}}`, `{"cgroup_paths":{"memory":"/x"},"intel_rdt_path":"/sys/fs/resctrl/a"}`,
 		`{"cgroup_paths":{"memory":"/x"},"config":{"Hooks":{"prestart":[{}]}}}`, `{"cgroup_paths":{"memory":"/x"},"config":{"cgroups":{"Systemd":true}}}`,
+		`{"cgroup_paths":{"memory":"/x","intel_rdt_path":"/sys/fs/resctrl/a"}}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -24,7 +25,10 @@ func FuzzState(f *testing.F) {
 			t.Fatal(err)
 		}
 		paths, plain := readState(file)
-		if plain && (len(paths) == 0 || strings.Contains(string(text), `"intel_rdt_path":"/`)) {
+		var rdt struct {
+			Path string `json:"intel_rdt_path"`
+		}
+		if err := json.Unmarshal(text, &rdt); plain && (err != nil || len(paths) == 0 || rdt.Path != "") {
 			t.Errorf("%q is plain, with %v", text, paths)
 		}
 	})
