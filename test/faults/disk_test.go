@@ -153,7 +153,7 @@ func TestLogDiskFull(t *testing.T) {
 		}
 		must(t, unix.Mount("tmpfs", disk, "tmpfs", unix.MS_REMOUNT, "size=64m"))
 		c.WaitLog(t, "lost")
-		c.Output(t, "touch /stop")
+		c.ExecSync(t, "touch", "/stop") // the end of the container may kill the command before the command ends by itself
 		c.WaitExited(t)
 		raw, err := os.ReadFile(c.LogPath())
 		must(t, err)
